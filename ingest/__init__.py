@@ -1,0 +1,1 @@
+"""The core of tickfarm: everything a batch needs, from request to row. It has never heard of Celery."""

@@ -1,0 +1,1 @@
+"""Pure knowledge of markets: records, intervals, symbols, quality. No I/O, no clock, no provider."""

@@ -1,0 +1,92 @@
+"""What a provider file contains: facts as data and four pure functions.
+
+    build(query)               -> the requests that answer it
+    next_page(request, answer) -> the request for the page after this one, or None
+    error_of(answer)           -> the error the provider put into it (even with status 200), or None
+    parse(query, answer)       -> columns and rejected rows
+
+Nothing in a provider sleeps, retries, logs, opens a socket, reads the clock or the environment. It raises only
+`FixRequest` from `build` (a query the provider can't answer) and `BadData` from `parse` (a page that is no page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+from ingest.errors import TickfarmError
+from ingest.market.records import Dataset, Parsed
+from ingest.wire import Answer, Limit, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is wanted of one provider: a dataset of some instruments, in `[start, end)` UTC.
+
+    No `start` means the newest rows only (a live poll). `interval` is set for bars and None elsewhere.
+    """
+
+    dataset: Dataset
+    instruments: tuple[str, ...]
+    interval: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Which credential a provider takes, and how. `env` names the variable it is read from."""
+
+    env: str
+    place: Literal["query", "header"]
+    name: str
+    required: bool
+    where_to_get: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a provider is and allows. Every number has its source beside it in the provider's file."""
+
+    name: str
+    title: str
+    base_url: str
+    docs_url: str
+    terms_url: str
+    datasets: tuple[Dataset, ...]
+    #: our interval -> the provider's spelling; an interval that is absent does not exist there
+    intervals: Mapping[str, str]
+    #: rows a page holds at most
+    page_rows: int
+    #: seconds after a bar's end before the provider's figure for it is taken as final
+    settle_s: float
+    limits: tuple[Limit, ...]
+    key: KeySpec | None = None
+    #: instruments that fit into one request, per dataset (1 where the provider takes one symbol at a time)
+    batch: Mapping[str, int] | None = None
+    #: "always": around the clock; "sessions": exchange days
+    trading: Literal["always", "sessions"] = "always"
+    lifecycle: Literal["live", "renamed", "retired"] = "live"
+
+
+class Provider(Protocol):
+    """A provider file as seen by the pipeline: the module's own functions satisfy it."""
+
+    facts: Facts
+
+    def build(self, query: Query) -> list[Request]:
+        """Return the requests that together answer the query, each naming its instruments and its part of the window.
+
+        Raises FixRequest (UnknownName) for a dataset, interval or instrument the provider does not have.
+        """
+
+    def next_page(self, request: Request, answer: Answer) -> Request | None:
+        """Return the request for the following page, or None after the last."""
+
+    def error_of(self, answer: Answer) -> TickfarmError | None:
+        """Return the error the provider sent, whatever the status: TryAgain, SlowDown, FixRequest or BadData."""
+
+    def parse(self, query: Query, answer: Answer) -> Parsed:
+        """Return the rows of a good answer as columns. Raises BadData when the page can't be read at all."""

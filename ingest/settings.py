@@ -1,0 +1,100 @@
+"""Every setting of the farm, typed, from the environment, `.env`, or the embedded servers' own file.
+
+Read once, by the shells (tasks, cli); the core gets values. Order: environment, `.env`, then `servers.json` in the
+state folder, which the embedded servers write while they run, so that a plain `celery -A tasks ..` in another
+terminal finds them. Invariant: a secret is a `SecretStr` and never shows in a repr.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from ingest.wire import Endpoint, Key
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MIB = 1024 * 1024
+
+
+def home() -> Path:
+    """Return the state folder: `TICKFARM_HOME`, or `.tickfarm/` in the checkout."""
+    return Path(os.environ.get("TICKFARM_HOME") or CHECKOUT / ".tickfarm").resolve()
+
+
+def servers_file() -> Path:
+    """Return where the embedded servers write their addresses (mode 0600; gone when they stop)."""
+    return home() / "servers.json"
+
+
+class Settings(BaseSettings):
+    """The farm's settings. Field names are the variables' names in lower case (see .env.example)."""
+
+    model_config = SettingsConfigDict(env_file=CHECKOUT / ".env", extra="ignore", frozen=True)
+
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    tickfarm_sandbox_url: str | None = None
+    tickfarm_transport: Literal["auto", "curl", "requests"] = "auto"
+    tickfarm_archive_dir: Path | None = None
+    #: seconds a whole batch of requests may take; below the task's soft time limit
+    tickfarm_fetch_deadline_s: float = Field(default=30.0, gt=0, le=60)
+    tickfarm_max_answer_bytes: int = Field(default=32 * MIB, ge=1024)
+    tickfarm_max_inflight_bytes: int = Field(default=256 * MIB, ge=MIB)
+    tickfarm_connections: int = Field(default=64, ge=1, le=800)
+    tickfarm_flower_port: int = Field(default=5555, ge=0, le=65535)
+    tickfarm_sandbox_port: int = Field(default=8700, ge=0, le=65535)
+    tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
+    #: requests a second a provider gets at most, farm-wide, on top of its own limit (0: only its own limit)
+    tickfarm_max_requests_s: float = Field(default=0.0, ge=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the embedded servers' file behind everything a person wrote."""
+        embedded = JsonConfigSettingsSource(settings_cls, json_file=servers_file())
+        return init_settings, env_settings, dotenv_settings, embedded
+
+    @property
+    def archive_dir(self) -> Path:
+        """Return where raw answers are archived."""
+        return self.tickfarm_archive_dir or home() / "archive"
+
+
+@cache
+def settings() -> Settings:
+    """Return the process's settings, read once."""
+    return Settings()
+
+
+def provider_endpoint(
+    config: Settings,
+    *,
+    name: str,
+    base_url: str,
+    key_env: str | None,
+    place: Literal["query", "header"],
+    key_name: str,
+) -> Endpoint:
+    """Return where a provider's requests go: the sandbox if one is set, with the key from the environment now.
+
+    Read at send time, so that a rotated key is used by the next request; an empty variable counts as no key.
+    """
+    value = os.environ.get(key_env, "") if key_env else ""
+    base = f"{config.tickfarm_sandbox_url.rstrip('/')}/{name}" if config.tickfarm_sandbox_url else base_url
+    return Endpoint(base_url=base, key=Key(place, key_name, value) if value else None)

@@ -1,0 +1,86 @@
+"""The values that cross the network boundary: what is asked, what came back, what a provider allows.
+
+Deliberately not here: how they are sent (transport) and what they mean (providers).
+Invariant: no value in this file ever holds a secret but `Key`, whose value never shows in a repr.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+FailureKind = Literal["timeout", "refused", "dns", "reset", "tls", "too_large", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One GET to a provider, as data. Transport adds the base URL and the key when it sends it.
+
+    `path` starts with a slash; `params` keep their order. `instruments` are the ones (in our grammar) whose data
+    this request asks for, so that a failed part can be asked for again by itself. `weight` is its cost in the
+    provider's own unit. `start` and `end` bound the part of the window it covers, half-open, where it has bounds.
+    """
+
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    instruments: tuple[str, ...] = ()
+    weight: int = 1
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete HTTP response, whatever its status. Header names are lower case; the body is decompressed.
+
+    `sent_at` is the observation's time (`observed_at` in the tables): what the provider said can't be older than the
+    moment it was asked. `received_at` dates a quote that carries no time of its own.
+    """
+
+    request: Request
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that got no complete response. `detail` is already redacted and fit for a log."""
+
+    request: Request
+    kind: FailureKind
+    detail: str
+    sent_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a provider allows: `amount` of `unit` in any `per_s` seconds. `source` says where that stands."""
+
+    amount: int
+    per_s: int
+    source: str
+    unit: Literal["requests", "weight"] = "requests"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A credential and where it goes. It enters a request at send time and nowhere else."""
+
+    place: Literal["query", "header"]
+    name: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a provider's requests go in this farm: base URL (no trailing slash) and the key, if it has one."""
+
+    base_url: str
+    key: Key | None = None
