@@ -1,0 +1,29 @@
+"""The tables of the farm, as SQLAlchemy models. Importing this package registers every one of them."""
+
+from models.bars import Bar
+from models.dead_letters import DeadLetter
+from models.fetch_log import FetchLog
+from models.findings import Finding
+from models.jobs import IN_FLIGHT, Job
+from models.ledger import LedgerDay
+from models.quotes import Quote
+from models.revisions import Revision
+from models.schedule import ScheduleEntry
+from models.series import Series
+from models.session import Base, open_engine
+
+__all__ = [
+    "IN_FLIGHT",
+    "Bar",
+    "Base",
+    "DeadLetter",
+    "FetchLog",
+    "Finding",
+    "Job",
+    "LedgerDay",
+    "Quote",
+    "Revision",
+    "ScheduleEntry",
+    "Series",
+    "open_engine",
+]

@@ -1,0 +1,61 @@
+"""Partitions of the tables that grow with time, made before rows need them.
+
+A partition is created by itself and then attached: attaching lets readers and writers of the others go on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+PARTITIONED: dict[str, Literal["year", "month"]] = {"bars": "year", "quotes": "month", "fetch_log": "month"}
+#: One number for all partition DDL of the farm: two processes that need the same partition take turns.
+_LOCK = 7_461_002
+
+
+def partition_of(table: str, ts: datetime) -> tuple[str, datetime, datetime]:
+    """Return name, start and end (half-open) of the partition a row of that time belongs to."""
+    if PARTITIONED[table] == "year":
+        start = datetime(ts.year, 1, 1, tzinfo=UTC)
+        return f"{table}_y{ts.year:04d}", start, datetime(ts.year + 1, 1, 1, tzinfo=UTC)
+    start = datetime(ts.year, ts.month, 1, tzinfo=UTC)
+    following = datetime(ts.year + ts.month // 12, ts.month % 12 + 1, 1, tzinfo=UTC)
+    return f"{table}_m{ts.year:04d}_{ts.month:02d}", start, following
+
+
+def ensure_partitions(session: Session, table: str, start: datetime, end: datetime) -> list[str]:
+    """Create what is missing for rows in `[start, end]`; return the partitions' names in order.
+
+    Commits with the caller's transaction. Safe to repeat and to race: an advisory lock serialises the DDL.
+    """
+    wanted = []
+    at = start
+    while at <= end:
+        wanted.append(partition_of(table, at))
+        at = wanted[-1][2]
+    present = set(
+        session.scalars(
+            text(
+                "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                " WHERE i.inhparent = CAST(:table AS regclass)"
+            ),
+            {"table": table},
+        )
+    )
+    missing = [one for one in wanted if one[0] not in present]
+    if missing:
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    for name, first, last in missing:
+        if session.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}):
+            continue
+        session.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+        session.execute(
+            text(
+                f"ALTER TABLE {table} ATTACH PARTITION {name}"
+                f" FOR VALUES FROM ('{first.isoformat()}') TO ('{last.isoformat()}')"
+            )
+        )
+    return [name for name, _, _ in wanted]

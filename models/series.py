@@ -1,0 +1,26 @@
+"""Series: provider x dataset x instrument x interval, the unit that is followed, budgeted, measured and proven."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Identity, Integer, UniqueConstraint, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.session import Base
+
+
+class Series(Base):
+    """One row a series. `interval` is '' where the dataset has none; `since` is where its history is owed from."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("provider", "dataset", "instrument", "interval"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    provider: Mapped[str]
+    dataset: Mapped[str]
+    instrument: Mapped[str]
+    interval: Mapped[str] = mapped_column(server_default="")
+    followed: Mapped[bool] = mapped_column(server_default="false")
+    since: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
