@@ -26,6 +26,8 @@ class Job(Base):
         CheckConstraint(f"state IN {STATES}", name="jobs_state"),
         CheckConstraint("priority BETWEEN 1 AND 5", name="jobs_priority"),
         Index("jobs_due", "lane", "priority", "due_at", postgresql_where=text("state = 'due'")),
+        Index("jobs_next", "due_at", postgresql_where=text("state = 'due'")),
+        Index("jobs_expiring", "expires_at", postgresql_where=text("state = 'due' AND expires_at IS NOT NULL")),
         Index("jobs_in_flight", "lease_until", postgresql_where=text(f"state IN {IN_FLIGHT}")),
         Index("jobs_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         # Every transition rewrites the row: room in the page keeps the rewrite in place.

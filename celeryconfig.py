@@ -1,0 +1,113 @@
+"""Queues, routes, delivery guarantees and limits of the farm: constants, each with its reason.
+
+Deliberately not here: what runs when (beat_schedule.py), retry waits (ingest/transport/retry.py), addresses and keys
+(environment, .env). Invariant: nothing here is needed for correctness. The job table is the truth, and a lost,
+repeated or late message changes nothing but the time it takes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu import Exchange, Queue
+
+from beat_schedule import beat_schedule  # noqa: F401 - the one page that says what runs when
+from ingest.settings import settings
+
+_config = settings()
+
+
+def _url(value: Any) -> str | None:
+    return None if value is None else str(value.get_secret_value())
+
+
+# --- Lanes and queues ------------------------------------------------------------------------------------------------
+#: A lane is a queue with a worker group of its own, so that history can't starve live data.
+LANES = ("live", "standard", "backfill", "maintenance")
+#: A lane's parse-and-store steps: the same workers serve them first, so that a lane finishes what it fetched.
+LOAD_SUFFIX = ".load"
+task_queues = tuple(
+    Queue(name, Exchange(name), routing_key=name) for lane in LANES for name in (f"{lane}{LOAD_SUFFIX}", lane)
+)
+task_default_queue = "standard"  # calls by hand without a queue
+task_create_missing_queues = False  # a misspelt queue is an error at send, not a black hole
+
+# --- Broker ----------------------------------------------------------------------------------------------------------
+broker_url = _url(_config.redis_url)
+#: Longest task x 3: a message a dead worker held is delivered again after this; the leader has repaired it long before.
+VISIBILITY_TIMEOUT_S = 300
+broker_transport_options = {
+    "visibility_timeout": VISIBILITY_TIMEOUT_S,
+    "unacked_restore_interval": 5,  # recovery in VT + 5 s; the default needs VT + 100 s
+    "unacked_restore_throttle": 1,
+    "queue_order_strategy": "priority",  # serve `-Q live.load,live` in that order; round robin has no priority at all
+    "global_keyprefix": "farm:",  # unacked and bindings are global to a database otherwise
+    "socket_timeout": 15,  # without it a publish on a dead connection hangs for ever
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+broker_connection_retry_on_startup = True  # Redis may start after us
+broker_connection_max_retries = None  # and may be away for long: wait, never give up
+broker_channel_error_retry = True  # at maxmemory, or while loading, Redis refuses: the worker must survive that
+broker_pool_limit = 10
+broker_pool_acquire_timeout = 10
+task_publish_retry = True
+task_publish_retry_policy = {"max_retries": 5, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 2}
+
+# --- Delivery --------------------------------------------------------------------------------------------------------
+task_acks_late = True  # a message lives until its work is done
+worker_prefetch_multiplier = 1  # nothing is hoarded by a busy worker
+task_reject_on_worker_lost = False  # a poison task would come back for ever; the job's lease brings it back, counted
+task_retry_on_worker_lost = False  # the same, for the same reason
+task_acks_on_failure = True  # failures are handled by our code, not by redelivery
+task_acks_on_timeout = True
+worker_cancel_long_running_tasks_on_connection_loss = False  # measured: 0 against 8 duplicate runs on a Redis restart
+worker_deduplicate_successful_tasks = False  # the job row does that
+worker_disable_rate_limits = True  # Celery's rate limit is per worker; ours hold for the farm
+
+# --- Limits ----------------------------------------------------------------------------------------------------------
+#: Fetch: deadline 30 s (at most 60) and the commit. Load: the largest payload takes seconds.
+task_soft_time_limit = 75
+task_time_limit = 90
+worker_max_tasks_per_child = 10_000  # a leak in a C library stays bounded
+worker_max_memory_per_child = 600_000  # kB; a batch of history at its largest needs about 300 MB
+worker_eta_task_limit = 500  # a fuse: waits are due times in the job table, not ETAs
+
+# --- Pool ------------------------------------------------------------------------------------------------------------
+#: The only pool in which Flower's and `celery control`'s scaling, time limits and terminate work.
+worker_pool = "prefork"
+worker_proc_alive_timeout = 30.0  # children import polars and open connections before they take work
+worker_soft_shutdown_timeout = 25  # with REMAP_SIGTERM=SIGQUIT: finish what runs, then leave
+worker_enable_soft_shutdown_on_idle = True
+worker_lost_wait = 5.0
+worker_consumer = "tasks.consumer:FarmConsumer"  # files what it can't decode
+
+# --- Results and messages --------------------------------------------------------------------------------------------
+result_backend = broker_url  # so that a call by hand returns its result
+result_expires = 3600
+result_backend_transport_options = {"global_keyprefix": "farm:"}
+result_backend_always_retry = True  # Redis away for a moment must not fail a finished task
+result_backend_max_retries = 10
+task_ignore_result = False  # the leader's own sends ignore theirs, one by one
+task_store_errors_even_if_ignored = False
+task_serializer = result_serializer = "json"
+accept_content = result_accept_content = ["json"]  # never pickle
+task_compression = None  # messages carry ids
+
+# --- Monitoring ------------------------------------------------------------------------------------------------------
+worker_send_task_events = True  # Flower shows every task by default; batches make events cheap
+task_send_sent_event = True
+task_track_started = True
+task_repr_maxlevels = 2
+worker_hijack_root_logger = False  # logs are structlog's (tasks/lifecycle.py)
+worker_redirect_stdouts = False
+beat_enable_remote_control = True  # beat answers `celery inspect ping`
+
+# --- Beat ------------------------------------------------------------------------------------------------------------
+beat_scheduler = "tasks.scheduler:PgScheduler"
+beat_max_loop_interval = 1
+timezone = "UTC"
+enable_utc = True
+
+imports = ("tasks.fetch", "tasks.normalize", "tasks.store")

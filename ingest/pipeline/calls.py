@@ -1,0 +1,77 @@
+"""A fetch call: what a person, the schedule or a job asks of one provider, checked before anything is enqueued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from ingest.errors import FixRequest, UnknownName
+from ingest.market.records import Dataset
+from ingest.market.symbols import validate
+from ingest.market.times import parse_time
+from ingest.payloads import request_from
+from ingest.providers.contract import Facts, Query
+from ingest.wire import Request
+
+
+@dataclass(frozen=True, slots=True)
+class FetchCall:
+    """A checked call. No instruments: those that are followed. `requests`: exactly these, left over from another job.
+
+    With neither `start` nor `requests` it is a live poll for the newest rows.
+    """
+
+    dataset: Dataset
+    instruments: tuple[str, ...]
+    interval: str | None
+    start: datetime | None
+    end: datetime | None
+    requests: tuple[Request, ...] = ()
+
+    def query(self, instruments: Sequence[str] | None = None) -> Query:
+        """Return the query the provider is asked."""
+        chosen = self.instruments if instruments is None else tuple(instruments)
+        return Query(self.dataset, chosen, self.interval, self.start, self.end)
+
+
+def check_call(facts: Facts, kwargs: Mapping[str, Any]) -> FetchCall:
+    """Return the call these JSON arguments make, or raise FixRequest saying what was given and what is accepted."""
+    dataset = kwargs.get("dataset")
+    if dataset not in facts.datasets:
+        raise UnknownName("dataset", str(dataset), facts.datasets, provider=facts.name)
+    instruments = kwargs.get("instruments") or ()
+    if isinstance(instruments, str) or not all(isinstance(one, str) for one in instruments):
+        raise FixRequest(f"instruments must be a list of names, given: {instruments!r}", provider=facts.name)
+    interval = check_interval(facts, cast(Dataset, dataset), kwargs.get("interval"))
+    start, end = (_moment(kwargs.get(name)) for name in ("start", "end"))
+    if end is not None and start is None:
+        raise FixRequest("an end needs a start", provider=facts.name)
+    if start is not None and end is not None and end <= start:
+        raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {end.isoformat()}")
+    return FetchCall(
+        dataset=cast(Dataset, dataset),
+        instruments=tuple(validate(one) for one in instruments),
+        interval=interval,
+        start=start,
+        end=end,
+        requests=tuple(request_from(one) for one in kwargs.get("requests") or ()),
+    )
+
+
+def check_interval(facts: Facts, dataset: Dataset, interval: str | None) -> str | None:
+    """Return the interval if the provider has it for that dataset; bars need one, other datasets have none."""
+    if dataset != "bars":
+        if interval:
+            raise FixRequest(f"{dataset} have no interval, given: {interval!r}", provider=facts.name)
+        return None
+    if interval not in facts.intervals:
+        raise UnknownName("interval", str(interval), facts.intervals, provider=facts.name)
+    return interval
+
+
+def _moment(value: object) -> datetime | None:
+    if value is None or isinstance(value, datetime):
+        return value
+    return parse_time(str(value))

@@ -1,0 +1,95 @@
+"""What every use case works with, made once a process and after the fork: database, Redis, payloads, HTTP client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from pydantic import SecretStr
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+from sqlalchemy.orm import Session, sessionmaker
+
+from ingest.errors import FixRequest
+from ingest.payloads import Archive, Payloads
+from ingest.pipeline.leases import LeaseKeeper
+from ingest.settings import Settings
+from ingest.transport.client import Client, open_client
+from ingest.transport.pacer import Pacer
+from models import open_engine
+
+_HOW = "set it in the environment or .env, or start the embedded servers with `tickfarm demo`"
+
+
+@dataclass
+class Context:
+    """Opens each part on first use. Not shared between processes; `close` it before the process ends."""
+
+    settings: Settings
+    #: False in processes that fork: a connection per use, none inherited by children
+    pooled: bool = True
+    name: str = "tickfarm"
+
+    @cached_property
+    def sessions(self) -> sessionmaker[Session]:
+        """Return the maker of database sessions."""
+        url = required(self.settings.database_url, "DATABASE_URL")
+        engine = open_engine(url, application_name=self.name, pooled=self.pooled)
+        return sessionmaker(engine, expire_on_commit=False)
+
+    @cached_property
+    def redis(self) -> Redis:
+        """Return the Redis client; it returns bytes."""
+        return open_redis(required(self.settings.redis_url, "REDIS_URL"))
+
+    @cached_property
+    def payloads(self) -> Payloads:
+        """Return what keeps payloads and batches."""
+        return Payloads(self.redis, Archive(self.settings.archive_dir))
+
+    @cached_property
+    def client(self) -> Client:
+        """Return the HTTP client."""
+        return open_client(self.settings.tickfarm_transport, connections=self.settings.tickfarm_connections)
+
+    @cached_property
+    def pacer(self) -> Pacer:
+        """Return the farm-wide pacer."""
+        return Pacer(self.redis)
+
+    @cached_property
+    def leases(self) -> LeaseKeeper:
+        """Return what renews the leases of running work."""
+        return LeaseKeeper(self.sessions)
+
+    def close(self) -> None:
+        """Close what was opened."""
+        opened = vars(self)
+        if "leases" in opened:
+            self.leases.close()
+        if "client" in opened:
+            self.client.close()
+        if "redis" in opened:
+            self.redis.close()
+        if "sessions" in opened:
+            self.sessions.kw["bind"].dispose()
+
+
+def open_redis(url: str) -> Redis:
+    """Return a client with bounded waits: a dead Redis is an error within seconds, not a hang."""
+    return Redis.from_url(
+        url,
+        socket_timeout=15,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+    )
+
+
+def required(value: SecretStr | None, name: str) -> str:
+    """Return a setting's value. Raises FixRequest that says how to set it."""
+    if value is None:
+        raise FixRequest(f"{name} is not set: {_HOW}")
+    return value.get_secret_value()

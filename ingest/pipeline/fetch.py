@@ -1,0 +1,368 @@
+"""Fetch: ask a provider for a batch and keep its raw answers. It decides nothing about their meaning.
+
+One transaction at its end commits everything: the fetch log, where the payload lies, jobs for pages not yet asked and
+for parts that failed, findings for answers that were errors, and the job's next state.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Literal, assert_never
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ingest import providers
+from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError
+from ingest.payloads import Place, StoredAnswer, pack, payload_key
+from ingest.pipeline import dead_letters, jobs
+from ingest.pipeline.calls import FetchCall, check_call
+from ingest.pipeline.context import Context
+from ingest.pipeline.jobs import Leased
+from ingest.pipeline.parts import Part, part_job
+from ingest.providers.contract import Provider
+from ingest.settings import provider_endpoint
+from ingest.transport.retry import Decision, Defer, GiveUp, RetryLater, RetryNow, decide, failure_to_error
+from ingest.wire import Answer, Endpoint, Request
+from models import FetchLog, Finding, Series
+
+#: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
+MAX_ROUNDS = 10
+#: Shorter waits for pace are slept here; longer ones go back to the job table and free the worker.
+MAX_SLEEP_S = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a fetch ended. `fetched`: answers wait to be loaded. `payload_bytes` is their size, uncompressed."""
+
+    state: Literal["fetched", "done", "deferred", "failed", "dead"]
+    payload_bytes: int = 0
+    requests: int = 0
+    failed: int = 0
+    until: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """A request that brought no usable answer, and what is to be done about it."""
+
+    request: Request
+    error: TickfarmError
+    decision: Decision
+    answer_index: int | None
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What came of the requests that were sent, and the ones that were not."""
+
+    answers: list[StoredAnswer] = field(default_factory=list)
+    troubles: list[_Trouble] = field(default_factory=list)
+    left: list[Request] = field(default_factory=list)
+    left_wait_s: float = 0.0
+    requests: int = 0
+    weight: int = 0
+
+    @property
+    def good(self) -> int:
+        return sum(kept.rule is None for kept in self.answers)
+
+
+def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
+    """Do a leased job's fetch and commit its outcome.
+
+    Raises FixRequest for a call that can't work (the shell buries the job), LeaseLost when the job was given to
+    somebody else meanwhile, and the database's or Redis' own errors when they are away: the lease repairs those.
+    """
+    provider = providers.get(provider_name)
+    call = check_call(provider.facts, job.kwargs)
+    began = time.monotonic()
+    requests = list(call.requests) or _build(context, provider, call)
+    if not requests:
+        return _nothing_to_do(context, job)
+    with context.leases.hold(job.id, job.attempt):
+        sent = _send(context, provider, requests, job.failures)
+        return _commit(context, provider, call, job, sent, duration_ms=int((time.monotonic() - began) * 1000))
+
+
+def _build(context: Context, provider: Provider, call: FetchCall) -> list[Request]:
+    if call.instruments:
+        return provider.build(call.query())
+    with context.sessions() as session:
+        followed = followed_instruments(session, provider.facts.name, call.dataset, call.interval)
+    return provider.build(call.query(followed)) if followed else []
+
+
+def followed_instruments(session: Session, provider: str, dataset: str, interval: str | None) -> list[str]:
+    """Return the instruments whose series of that kind are followed, sorted."""
+    query = select(Series.instrument).where(
+        Series.provider == provider,
+        Series.dataset == dataset,
+        Series.interval == (interval or ""),
+        Series.followed,
+    )
+    return list(session.scalars(query.order_by(Series.instrument)))
+
+
+def _nothing_to_do(context: Context, job: Leased) -> Outcome:
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        jobs.finish(session, job.id, job.attempt, {"rows": 0, "reason": "nothing of this kind is followed"})
+    return Outcome("done", reason="nothing of this kind is followed")
+
+
+def _send(context: Context, provider: Provider, requests: list[Request], failures: int) -> _Sent:
+    """Send the requests and follow their pages, as far as pace, rounds and the deadline allow."""
+    facts = provider.facts
+    spec = facts.key
+    endpoint = provider_endpoint(
+        context.settings,
+        name=facts.name,
+        base_url=facts.base_url,
+        key_env=spec.env if spec else None,
+        place=spec.place if spec else "header",
+        key_name=spec.name if spec else "",
+    )
+    sent = _Sent(left=requests)
+    deadline = time.monotonic() + context.settings.tickfarm_fetch_deadline_s
+    for _ in range(MAX_ROUNDS):
+        todo = sent.left
+        weight = sum(request.weight for request in todo)
+        wait_s = context.pacer.take(facts.name, facts.limits, requests=len(todo), weight=weight)
+        if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
+            sent.left_wait_s = wait_s
+            break
+        time.sleep(wait_s)
+        sent.left = []
+        sent.requests += len(todo)
+        sent.weight += weight
+        _round(context, provider, endpoint, todo, sent=sent, deadline=deadline, failures=failures)
+        if not sent.left:
+            break
+    return sent
+
+
+def _round(
+    context: Context,
+    provider: Provider,
+    endpoint: Endpoint,
+    todo: Sequence[Request],
+    *,
+    sent: _Sent,
+    deadline: float,
+    failures: int,
+) -> None:
+    """Send one round; put answers, troubles and following pages into `sent`."""
+    outcomes = context.client.send(
+        todo,
+        endpoint,
+        deadline_s=max(deadline - time.monotonic(), 0.1),
+        max_bytes=context.settings.tickfarm_max_answer_bytes,
+    )
+    for outcome in outcomes:
+        if isinstance(outcome, Answer):
+            error = provider.error_of(outcome)
+            sent.answers.append(StoredAnswer(outcome, None if error is None else _rule(error)))
+            index: int | None = len(sent.answers) - 1
+        else:
+            error, index = failure_to_error(outcome, provider.facts.name), None
+        if error is not None:
+            decision = decide(error, failures, random.Random())
+            sent.troubles.append(_Trouble(outcome.request, error, decision, index))
+        elif isinstance(outcome, Answer):
+            following = provider.next_page(outcome.request, outcome)
+            if following is not None:
+                sent.left.append(following)
+
+
+def _rule(error: TickfarmError) -> str:
+    return error.rule if isinstance(error, BadData) else "provider_error"
+
+
+def _commit(
+    context: Context, provider: Provider, call: FetchCall, job: Leased, sent: _Sent, *, duration_ms: int
+) -> Outcome:
+    """Keep the payload, then commit all that follows from the fetch in one transaction."""
+    now = datetime.now(UTC)
+    name = payload_key(job.id, job.attempt)
+    place = None
+    size_bytes = sum(len(kept.answer.body) for kept in sent.answers)
+    if sent.answers:
+        place = context.payloads.put(name, pack(sent.answers), now, in_flight=sent.good > 0)
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        outcome = _next_state(session, call, job, sent, now=now, name=name, size_bytes=size_bytes)
+        session.add(
+            _log_row(provider, call, job, sent, now=now, name=name, place=place, outcome=outcome, ms=duration_ms)
+        )
+        session.add_all(_findings(provider, call, job, sent, name))
+    log.info(
+        "fetched",
+        job_id=job.id,
+        provider=provider.facts.name,
+        dataset=call.dataset,
+        state=outcome.state,
+        requests=sent.requests,
+        failed=len(sent.troubles),
+        duration_ms=duration_ms,
+        reason=outcome.reason,
+    )
+    return outcome
+
+
+def _next_state(
+    session: Session, call: FetchCall, job: Leased, sent: _Sent, *, now: datetime, name: str, size_bytes: int
+) -> Outcome:
+    """Decide and write the job's next state and the jobs for what is left of it."""
+    reason = str(sent.troubles[0].error) if sent.troubles else None
+    is_partial = sent.good > 0 or len({type(trouble.decision) for trouble in sent.troubles}) > 1
+    if not is_partial:
+        whole = _whole(session, job, sent, now, reason)
+        if whole is not None:
+            return whole
+    for part in _parts(sent, now):
+        _file_part(session, call, job, part)
+    counts = Outcome("fetched", size_bytes, sent.requests, len(sent.troubles), reason=reason)
+    if sent.good:
+        jobs.mark_fetched(session, job.id, job.attempt, payload_key=name, payload_bytes=size_bytes)
+        return counts
+    jobs.finish(session, job.id, job.attempt, {"rows": 0, "failed": len(sent.troubles), "reason": reason})
+    return Outcome("failed", requests=sent.requests, failed=len(sent.troubles), reason=reason)
+
+
+def _whole(session: Session, job: Leased, sent: _Sent, now: datetime, reason: str | None) -> Outcome | None:
+    """Settle a fetch that brought nothing at all: the job itself waits or dies. None if its parts must differ."""
+    if not sent.troubles:
+        until = now + timedelta(seconds=sent.left_wait_s)
+        jobs.put_back(session, job.id, job.attempt, due_at=until, reason="waits for its turn", is_failure=False)
+        return Outcome("deferred", until=until, reason="the provider's pace allows no more until then")
+    decision = max((trouble.decision for trouble in sent.troubles), key=_delay_s)
+    until = now + timedelta(seconds=_delay_s(decision))
+    match decision:
+        case GiveUp():
+            if _can_be_split(sent.troubles):
+                return None
+            jobs.bury(session, job.id, job.attempt, str(reason))
+            error = sent.troubles[0].error
+            letter = dead_letters.Letter(
+                job.task, error, job.kwargs, task_id=f"job:{job.id}:{job.attempt}", job_id=job.id
+            )
+            dead_letters.write_letter(session, letter)
+            return Outcome("dead", requests=sent.requests, failed=len(sent.troubles), reason=reason)
+        case Defer() | RetryLater() | RetryNow():
+            is_failure = not isinstance(decision, Defer)
+            jobs.put_back(session, job.id, job.attempt, due_at=until, reason=str(reason), is_failure=is_failure)
+            state: Literal["failed", "deferred"] = "failed" if is_failure else "deferred"
+            return Outcome(state, requests=sent.requests, failed=len(sent.troubles), until=until, reason=reason)
+        case _:
+            assert_never(decision)
+
+
+def _can_be_split(troubles: Sequence[_Trouble]) -> bool:
+    return any(isinstance(one.error, FixRequest) and len(one.request.instruments) > 1 for one in troubles)
+
+
+def _delay_s(decision: Decision) -> float:
+    return decision.delay_s if isinstance(decision, RetryLater | Defer) else 0.0
+
+
+def _parts(sent: _Sent, now: datetime) -> list[Part]:
+    """Cut what is left into parts: pages not asked yet, and failed requests by what is to be done about them."""
+    parts = []
+    if sent.left:
+        parts.append(Part(tuple(sent.left), now + timedelta(seconds=sent.left_wait_s), error=None, failed=False))
+    later = [trouble for trouble in sent.troubles if not isinstance(trouble.decision, GiveUp)]
+    for failed in (True, False):
+        group = [one for one in later if isinstance(one.decision, Defer) is not failed]
+        if group:
+            due_at = now + timedelta(seconds=max(_delay_s(one.decision) for one in group))
+            parts.append(Part(tuple(one.request for one in group), due_at, error=group[0].error, failed=failed))
+    for one in sent.troubles:
+        if isinstance(one.decision, GiveUp):
+            parts.append(Part((one.request,), now, error=one.error, failed=True, is_dead=True))
+    return parts
+
+
+def _file_part(session: Session, call: FetchCall, job: Leased, part: Part) -> None:
+    """Owe a part as a job of its own, or file a dead letter for it."""
+    children = part_job(call, job, part)
+    if not part.is_dead:
+        jobs.insert_jobs(session, children)
+        return
+    [request] = part.requests
+    if isinstance(part.error, FixRequest) and len(request.instruments) > 1:
+        # One bad name must not cost the others: each half is asked for again by itself.
+        jobs.insert_jobs(session, children)
+        return
+    letter = dead_letters.Letter(
+        job.task, part.error or "given up", children[0].kwargs, task_id=children[0].key, job_id=job.id
+    )
+    dead_letters.write_letter(session, letter)
+
+
+def _log_row(
+    provider: Provider,
+    call: FetchCall,
+    job: Leased,
+    sent: _Sent,
+    *,
+    now: datetime,
+    name: str,
+    place: Place | None,
+    outcome: Outcome,
+    ms: int,
+) -> FetchLog:
+    return FetchLog(
+        at=now,
+        job_id=job.id,
+        attempt=job.attempt,
+        provider=provider.facts.name,
+        dataset=call.dataset,
+        lane=job.lane,
+        requests=sent.requests,
+        weight=sent.weight,
+        failed=len(sent.troubles),
+        duration_ms=ms,
+        outcome=outcome.state,
+        error=outcome.reason,
+        payload_key=name,
+        segment=place.segment if place else None,
+        position=place.position if place else None,
+        size_bytes=place.size_bytes if place else 0,
+    )
+
+
+def _findings(provider: Provider, call: FetchCall, job: Leased, sent: _Sent, name: str) -> list[Finding]:
+    """Answers that came as a success and were none: evidence a person will want to see."""
+    found = []
+    for trouble in sent.troubles:
+        if trouble.answer_index is None or isinstance(trouble.error, SlowDown):
+            continue
+        answer = sent.answers[trouble.answer_index]
+        if answer.answer.status != 200:
+            continue
+        found.append(
+            Finding(
+                job_id=job.id,
+                provider=provider.facts.name,
+                dataset=call.dataset,
+                instrument=trouble.request.instruments[0] if len(trouble.request.instruments) == 1 else None,
+                rule=answer.rule or "provider_error",
+                severity="reject",
+                rows=0,
+                reason=str(trouble.error),
+                sample=answer.answer.body[:300].decode(errors="replace").replace("\0", "\\0"),
+                payload_key=name,
+                answer=trouble.answer_index,
+            )
+        )
+    return found

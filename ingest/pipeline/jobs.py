@@ -1,0 +1,339 @@
+"""The life of a job: every transition of the state machine, each one statement, each with one committer.
+
+    due -> leased                      leader   lease_due
+    leased -> due | dead               leader   return_lost (lease ran out)
+    fetched -> fetched                 leader   return_lost (new attempt: load it again)
+    due -> expired                     leader   expire
+    leased -> fetched                  fetch    mark_fetched
+    leased -> due | dead               fetch    put_back, bury
+    fetched -> done                    store    finish
+
+Invariant: `attempt` is a fencing token. Each transition out of `leased` or `fetched` names the attempt it belongs to,
+and changes nothing when another one has begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Interval, Update, and_, case, func, literal, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ingest.errors import LeaseLost
+from models import IN_FLIGHT, Job
+
+#: A worker that dies is noticed after this long; work that lives renews its lease at a third of it.
+LEASE_S = 20.0
+#: A job whose worker died this often while running it is taken for the killer.
+MAX_LOST_LEASES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job that is owed. `key` is deterministic: inserting the same one again changes nothing."""
+
+    key: str
+    task: str
+    lane: str
+    kwargs: Mapping[str, Any]
+    due_at: datetime
+    priority: int = 3
+    expires_at: datetime | None = None
+    entry: str | None = None
+    parent_id: int | None = None
+    failures: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A job given to a worker: everything its message needs."""
+
+    id: int
+    attempt: int
+    task: str
+    lane: str
+    kwargs: Mapping[str, Any]
+    state: str
+    key: str = ""
+    entry: str | None = None
+    failures: int = 0
+    payload_key: str | None = None
+    priority: int = 3
+    result: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Lost:
+    """What became of expired leases: back to `due`, to be loaded again, or dead."""
+
+    returned: list[Leased] = field(default_factory=list)
+    reload: list[Leased] = field(default_factory=list)
+    dead: list[Leased] = field(default_factory=list)
+
+
+_LEASED_COLUMNS = (
+    Job.id,
+    Job.attempt,
+    Job.task,
+    Job.lane,
+    Job.kwargs,
+    Job.state,
+    Job.key,
+    Job.entry,
+    Job.failures,
+    Job.payload_key,
+    Job.priority,
+    Job.result,
+)
+
+
+def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
+    """Insert what is owed and not there yet; return how many that were. In key order, so that two can't deadlock."""
+    if not jobs:
+        return 0
+    rows = [
+        {
+            "key": job.key,
+            "task": job.task,
+            "lane": job.lane,
+            "kwargs": dict(job.kwargs),
+            "due_at": job.due_at,
+            "priority": job.priority,
+            "expires_at": job.expires_at,
+            "entry": job.entry,
+            "parent_id": job.parent_id,
+            "failures": job.failures,
+            "error": job.error,
+        }
+        for job in sorted(jobs, key=lambda job: job.key)
+    ]
+    statement = insert(Job).on_conflict_do_nothing(index_elements=["key"]).returning(Job.id)
+    return len(session.scalars(statement, rows).all())
+
+
+def lease_due(session: Session, lane: str, *, limit: int, now: datetime) -> list[Leased]:
+    """Lease up to `limit` due jobs of a lane, most urgent first. Rows another leader holds are skipped."""
+    picked = (
+        select(Job.id)
+        .where(Job.state == "due", Job.lane == lane, Job.due_at <= now)
+        .order_by(Job.priority, Job.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+        .prefix_with("MATERIALIZED")
+    )
+    statement = (
+        update(Job)
+        .where(Job.id == picked.c.id)
+        .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
+        .returning(*_LEASED_COLUMNS)
+    )
+    leased = [Leased(*row) for row in session.execute(statement)]
+    return sorted(leased, key=lambda job: (job.priority, job.id))
+
+
+def expire(session: Session) -> int:
+    """End due jobs that nobody needs any more; return how many."""
+    statement = (
+        update(Job)
+        .where(Job.state == "due", Job.expires_at < func.now())
+        .values(state="expired", finished_at=func.now())
+        .returning(Job.id)
+    )
+    return len(session.scalars(statement).all())
+
+
+def return_lost(session: Session) -> Lost:
+    """Take back the jobs whose lease ran out.
+
+    Not begun: its message was late or lost, no fault of anybody. Begun: the worker died, which is counted, and a job
+    that outlived `MAX_LOST_LEASES` workers is dead. Already fetched: a new attempt loads the payload that is there.
+    """
+    begun = Job.started_at.is_not(None)
+    is_killer = and_(begun, Job.lost_leases >= MAX_LOST_LEASES)
+    was_fetched = Job.state == "fetched"
+    statement = (
+        update(Job)
+        .where(Job.state.in_(IN_FLIGHT), Job.lease_until < func.now())
+        .values(
+            state=case((is_killer, "dead"), (was_fetched, "fetched"), else_="due"),
+            attempt=Job.attempt + case((was_fetched, 1), else_=0),
+            lost_leases=Job.lost_leases + case((begun, 1), else_=0),
+            lease_until=case((and_(was_fetched, ~is_killer), _lease())),
+            finished_at=case((is_killer, func.now())),
+            error=case((is_killer, "its worker died each time it ran"), else_=Job.error),
+            started_at=None,
+        )
+        .returning(*_LEASED_COLUMNS)
+    )
+    lost = Lost()
+    for row in session.execute(statement):
+        job = Leased(*row)
+        {"due": lost.returned, "fetched": lost.reload, "dead": lost.dead}[job.state].append(job)
+    return lost
+
+
+def start(session: Session, job_id: int, attempt: int) -> Leased:
+    """Begin a leased attempt and renew its lease. Raises LeaseLost when it is not this attempt's turn."""
+    statement = (
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state == "leased", Job.started_at.is_(None))
+        .values(started_at=func.now(), lease_until=_lease())
+    )
+    return _one(session, statement, job_id, attempt)
+
+
+def adopt(session: Session, job: NewJob, now: datetime) -> Leased:
+    """Begin a call that was made by hand: make its job, unique on the task id, or take over from a dead delivery.
+
+    The returned job is `done` when an earlier delivery already finished it.
+    """
+    row = {"key": job.key, "task": job.task, "lane": job.lane, "kwargs": dict(job.kwargs), "due_at": job.due_at}
+    made = insert(Job).values(
+        **row, priority=job.priority, state="leased", attempt=1, started_at=now, lease_until=_lease()
+    )
+    took_over = made.on_conflict_do_update(
+        index_elements=["key"],
+        set_={
+            "attempt": Job.attempt + 1,
+            "state": case((Job.state == "fetched", "fetched"), else_="leased"),
+            "started_at": now,
+            "lease_until": _lease(),
+        },
+        where=Job.state.in_(("due", *IN_FLIGHT)),
+    ).returning(*_LEASED_COLUMNS)
+    begun = session.execute(took_over).first()
+    if begun is None:
+        begun = session.execute(select(*_LEASED_COLUMNS).where(Job.key == job.key)).one()
+    return Leased(*begun)
+
+
+def mark_fetched(session: Session, job_id: int, attempt: int, *, payload_key: str, payload_bytes: int) -> None:
+    """Record that the answers are there. Raises LeaseLost when another attempt has begun."""
+    statement = _held(job_id, attempt, "leased").values(
+        state="fetched",
+        fetched_at=func.now(),
+        payload_key=payload_key,
+        payload_bytes=payload_bytes,
+        lease_until=_lease(),
+        started_at=None,
+    )
+    _one(session, statement, job_id, attempt)
+
+
+def touch(session: Session, job_id: int, attempt: int) -> Leased:
+    """Begin to load a fetched job and renew its lease. Raises LeaseLost when it is not this attempt's any more."""
+    statement = _held(job_id, attempt, "fetched").values(started_at=func.now(), lease_until=_lease())
+    return _one(session, statement, job_id, attempt)
+
+
+def lock_for_store(session: Session, job_id: int, attempt: int) -> Leased:
+    """Lock a fetched job's row until the transaction ends. Raises LeaseLost: a late worker must not write."""
+    query = (
+        select(*_LEASED_COLUMNS)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state == "fetched")
+        .with_for_update()
+    )
+    row = session.execute(query).first()
+    if row is None:
+        raise LeaseLost(f"job {job_id}: attempt {attempt} is over", attempt=attempt)
+    return Leased(*row)
+
+
+def finish(session: Session, job_id: int, attempt: int, result: Mapping[str, Any]) -> None:
+    """End a job well. From `leased` too: work that needs no loading (an empty answer, maintenance) ends there."""
+    statement = _held(job_id, attempt, *IN_FLIGHT).values(
+        state="done", finished_at=func.now(), lease_until=None, result=dict(result), error=None, payload_bytes=0
+    )
+    _one(session, statement, job_id, attempt)
+
+
+def put_back(session: Session, job_id: int, attempt: int, *, due_at: datetime, reason: str, is_failure: bool) -> None:
+    """Return a job to `due`, for later. A wait that a provider dictates is no failure."""
+    statement = _held(job_id, attempt, *IN_FLIGHT).values(
+        state="due",
+        due_at=due_at,
+        lease_until=None,
+        started_at=None,
+        error=reason,
+        payload_bytes=0,
+        failures=Job.failures + int(is_failure),
+    )
+    _one(session, statement, job_id, attempt)
+
+
+def bury(session: Session, job_id: int, attempt: int, reason: str) -> None:
+    """End a job badly."""
+    statement = _held(job_id, attempt, *IN_FLIGHT).values(
+        state="dead", finished_at=func.now(), lease_until=None, error=reason, payload_bytes=0
+    )
+    _one(session, statement, job_id, attempt)
+
+
+def release(session: Session, job_id: int, attempt: int | None) -> None:
+    """End a lease now: its worker is known to be gone, or can't go on. The leader takes the job back at once."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(IN_FLIGHT))
+        .values(lease_until=func.now() - timedelta(seconds=1))
+    )
+
+
+def call_key(task_id: str) -> str:
+    """Return the key of the job that a call by hand makes."""
+    return f"call:{task_id}"
+
+
+def find_call(session: Session, task_id: str) -> tuple[int | None, int | None]:
+    """Return id and attempt of the job that a call by hand made, or None twice."""
+    row = session.execute(select(Job.id, Job.attempt).where(Job.key == call_key(task_id))).first()
+    return (None, None) if row is None else (row.id, row.attempt)
+
+
+def renew(session: Session, held: Sequence[tuple[int, int]], *, lease_s: float = LEASE_S) -> None:
+    """Renew the leases of running work, all in one statement. Those that are over stay over."""
+    session.execute(
+        update(Job)
+        .where(tuple_(Job.id, Job.attempt).in_(held), Job.state.in_(IN_FLIGHT))
+        .values(lease_until=_lease(lease_s))
+    )
+
+
+def cancel(session: Session, job_ids: Sequence[int]) -> int:
+    """Cancel jobs that are not over; return how many. A running one finds out when it tries to write."""
+    statement = (
+        update(Job)
+        .where(Job.id.in_(job_ids), or_(Job.state == "due", Job.state.in_(IN_FLIGHT)))
+        .values(state="cancelled", finished_at=func.now(), lease_until=None)
+        .returning(Job.id)
+    )
+    return len(session.scalars(statement).all())
+
+
+def relax_commit(session: Session) -> None:
+    """Let this transaction's commit return before the disk has it.
+
+    For transitions that repair themselves if a power cut undoes them (the lease runs out and the work is repeated).
+    Never for the transaction that stores rows.
+    """
+    session.execute(text("SET LOCAL synchronous_commit = off"))
+
+
+def _lease(lease_s: float = LEASE_S) -> Any:
+    return func.now() + literal(timedelta(seconds=lease_s), Interval)
+
+
+def _held(job_id: int, attempt: int, *states: str) -> Update:
+    return update(Job).where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(states))
+
+
+def _one(session: Session, statement: Update, job_id: int, attempt: int) -> Leased:
+    row = session.execute(statement.returning(*_LEASED_COLUMNS)).first()
+    if row is None:
+        raise LeaseLost(f"job {job_id}: attempt {attempt} is over", attempt=attempt)
+    return Leased(*row)

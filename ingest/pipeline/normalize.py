@@ -1,0 +1,153 @@
+"""Normalize: turn a fetched payload into one columnar batch, with findings for what is wrong with it.
+
+Pure but for reading the payload and keeping the batch. Nothing is dropped silently: a row that is not in the batch is
+counted in a finding, and a page that could not be read is owed again.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ingest import providers
+from ingest.errors import BadData, TryAgain
+from ingest.market.intervals import SECONDS
+from ingest.market.quality import Finding, check, findings_of
+from ingest.market.records import Parsed
+from ingest.payloads import Place, StoredAnswer, batch_key, request_from, request_to, unpack
+from ingest.pipeline import frames, jobs
+from ingest.pipeline.calls import FetchCall, check_call
+from ingest.pipeline.context import Context
+from ingest.pipeline.jobs import Leased
+from ingest.providers.contract import Provider
+from ingest.wire import Request
+from models import FetchLog
+
+_LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The good rows of a payload, what was found in it, and the requests whose pages could not be read."""
+
+    frame: pl.DataFrame
+    findings: Sequence[Finding] = field(default=())
+    unread: Sequence[Request] = field(default=())
+
+
+class PayloadGone(TryAgain):
+    """Neither Redis nor the archive has the payload: it must be fetched again."""
+
+
+def normalize(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
+    """Make the batch of a fetched job and keep it for store; return what it holds.
+
+    Raises LeaseLost when the job is somebody else's by now. A payload that is gone leaves no batch: store sees to it.
+    """
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        job = jobs.touch(session, job_id, attempt)
+        place = payload_place(session, job)
+    with context.leases.hold(job_id, attempt):
+        try:
+            batch = make_batch(context, job, place)
+        except PayloadGone:
+            return {"job_id": job_id, "rows": 0}
+        context.payloads.put_batch(batch_key(job_id, str(job.payload_key)), encode(batch))
+    return {"job_id": job_id, "rows": batch.frame.height, "findings": len(batch.findings)}
+
+
+def payload_place(session: Session, job: Leased) -> Place | None:
+    """Return where the archive holds the job's payload."""
+    query = select(FetchLog.segment, FetchLog.position, FetchLog.size_bytes).where(
+        FetchLog.payload_key == job.payload_key, FetchLog.segment.is_not(None)
+    )
+    row = session.execute(query).first()
+    return None if row is None else Place(str(row.segment), int(row.position or 0), row.size_bytes)
+
+
+def make_batch(context: Context, job: Leased, place: Place | None) -> Batch:
+    """Return the batch of a job's payload, from wherever that still is. Raises PayloadGone."""
+    key = str(job.payload_key)
+    blob = context.payloads.get(key, place)
+    if blob is None:
+        raise PayloadGone(f"payload {key} is neither in Redis nor in the archive")
+    provider = providers.get(job.task.rpartition(".")[2])
+    return batch_of(provider, check_call(provider.facts, job.kwargs), unpack(blob))
+
+
+def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer]) -> Batch:
+    """Return the batch of these answers. Pure: the same answers always make the same batch."""
+    parts: list[tuple[int, Parsed, datetime, datetime]] = []
+    findings: list[Finding] = []
+    unread: list[Request] = []
+    for place, kept in enumerate(answers):
+        if kept.rule is not None:
+            continue
+        answer = kept.answer
+        try:
+            parsed = provider.parse(call.query(), answer)
+        except BadData as error:
+            sample = answer.body[:300].decode(errors="replace").replace("\0", "\\0")
+            only = answer.request.instruments[0] if len(answer.request.instruments) == 1 else None
+            findings.append(Finding(error.rule, "reject", only, None, 0, sample, str(error), place))
+            unread.append(answer.request)
+            continue
+        findings += findings_of(parsed.rejects, answer=place)
+        parts.append((place, parsed, answer.sent_at, answer.received_at))
+    frame = frames.batch(parts, call.dataset)
+    good, found = _checked(frame, call, answers)
+    facts = provider.facts
+    final = frames.is_final(
+        good, interval=call.interval, settle_s=facts.settle_s, observed_at=answers[0].answer.sent_at
+    )
+    return Batch(good.with_columns(final), [*findings, *found], unread)
+
+
+def _checked(
+    frame: pl.DataFrame, call: FetchCall, answers: Sequence[StoredAnswer]
+) -> tuple[pl.DataFrame, list[Finding]]:
+    # A provider answers a window that begins inside a bar with the bars that open in it: only the asked bounds count.
+    return check(
+        frame,
+        dataset=call.dataset,
+        interval=call.interval if call.interval in SECONDS else None,
+        start=call.start,
+        end=call.end,
+        observed_at=answers[0].answer.sent_at,
+    )
+
+
+def encode(batch: Batch) -> bytes:
+    """Return the batch as bytes: a JSON head with findings and unread requests, then the frame as Arrow IPC."""
+    head = json.dumps(
+        {
+            "findings": [asdict(one) | {"ts": one.ts.isoformat() if one.ts else None} for one in batch.findings],
+            "unread": [request_to(request) for request in batch.unread],
+        }
+    ).encode()
+    return b"".join((_LENGTH.pack(len(head)), head, frames.encode(batch.frame)))
+
+
+def decode(blob: bytes) -> Batch:
+    """Return the batch that `encode` was given."""
+    (length,) = _LENGTH.unpack_from(blob)
+    at = _LENGTH.size + length
+    head = json.loads(blob[_LENGTH.size : at])
+    findings = [
+        Finding(**one | {"ts": datetime.fromisoformat(one["ts"]) if one["ts"] else None}) for one in head["findings"]
+    ]
+    return Batch(frames.decode(blob[at:]), findings, [request_from(one) for one in head["unread"]])
+
+
+def warm_up() -> None:
+    """Make polars build its thread pool and compile what every batch uses, before the first task waits for it."""
+    frames.to_csv(pl.DataFrame({"a": ["1"]}).with_columns(pl.col("a").cast(pl.Float64)), ["a"])

@@ -1,0 +1,180 @@
+"""Store: one transaction that writes a batch and ends its job: rows, revisions, ledger, findings, owed parts, `done`.
+
+Invariant: the job's row is locked and its attempt checked before anything is written, so that a worker that lost its
+lease can't write; and the transaction waits for the disk, so that what is done stays done.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import polars as pl
+import structlog
+from sqlalchemy import select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ingest import providers
+from ingest.errors import BadData
+from ingest.market.quality import Finding as Found
+from ingest.market.records import DATASETS
+from ingest.payloads import Place, batch_key
+from ingest.pipeline import dead_letters, frames, jobs
+from ingest.pipeline.calls import FetchCall, check_call
+from ingest.pipeline.context import Context
+from ingest.pipeline.jobs import Leased
+from ingest.pipeline.normalize import Batch, PayloadGone, decode, make_batch, payload_place
+from ingest.pipeline.parts import Part, part_job
+from ingest.transport.retry import RetryLater, decide
+from models import Finding, Series
+from models.partitions import ensure_partitions, partition_of
+from models.upsert import Written, copy_columns, write
+
+log = structlog.get_logger(__name__)
+
+#: What this process has seen committed: partitions and series are never taken away while rows are written to them.
+_partitions: set[str] = set()
+_Key = tuple[str, str, str, str]
+_series_ids: dict[_Key, int] = {}
+
+
+def store(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
+    """Write what the job fetched and end it; return counts of what was written.
+
+    Makes the batch itself where none is kept (small payloads, a flushed Redis). A payload that is gone sends the job
+    back to be fetched again. Raises LeaseLost when the job is somebody else's by now: then nothing was written.
+    """
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        job = jobs.touch(session, job_id, attempt)
+        place = payload_place(session, job)
+    with context.leases.hold(job_id, attempt):
+        batch = _batch(context, job, place)
+        if batch is None:
+            with context.sessions.begin() as session:
+                now = datetime.now(UTC)
+                jobs.put_back(session, job_id, attempt, due_at=now, reason="its payload is gone", is_failure=False)
+            log.warning("payload_gone", job_id=job_id, payload_key=job.payload_key)
+            return {"job_id": job_id, "state": "due", "reason": "its payload is gone: it will be fetched again"}
+        result = _write(context, job, batch)
+    context.payloads.drop(str(job.payload_key), batch_key(job_id, str(job.payload_key)))
+    log.info("stored", job_id=job_id, **result)
+    return {"job_id": job_id, "state": "done", **result}
+
+
+def _batch(context: Context, job: Leased, place: Place | None) -> Batch | None:
+    kept = context.payloads.get_batch(batch_key(job.id, str(job.payload_key)))
+    if kept is not None:
+        return decode(kept)
+    try:
+        return make_batch(context, job, place)
+    except PayloadGone:
+        return None
+
+
+def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
+    provider = providers.get(job.task.rpartition(".")[2])
+    call = check_call(provider.facts, job.kwargs)
+    name, frame = provider.facts.name, batch.frame
+    ids = _prepare(context, name, call, frame) if frame.height else {}
+    with context.sessions.begin() as session:
+        jobs.lock_for_store(session, job.id, job.attempt)
+        written = Written(0, 0, 0)
+        if frame.height:
+            written = write(session, call.dataset, _csv(call, job, frame, ids))
+        if batch.findings:
+            session.execute(insert(Finding).on_conflict_do_nothing(), _finding_rows(name, call, job, batch.findings))
+        _owe_again(session, call, job, batch)
+        result = {
+            "rows": frame.height,
+            "inserted": written.inserted,
+            "updated": written.updated,
+            "revised": written.revised,
+            "findings": len(batch.findings),
+        }
+        jobs.finish(session, job.id, job.attempt, result)
+    return result
+
+
+def _prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFrame) -> dict[str, int]:
+    """Make the partitions and series the rows need, in a transaction of its own; return series ids by instrument."""
+    first, last = cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max())
+    is_roomy = {partition_of(call.dataset, ts)[0] for ts in (first, last)} <= _partitions
+    instruments = frame["instrument"].unique().to_list()
+    keys: dict[str, _Key] = {one: (provider, call.dataset, one, call.interval or "") for one in instruments}
+    if not (is_roomy and all(key in _series_ids for key in keys.values())):
+        with context.sessions.begin() as session:
+            made = ensure_partitions(session, call.dataset, first, last)
+            known = _make_series(session, list(keys.values()))
+        _partitions.update(made)
+        _series_ids.update(known)
+    return {one: _series_ids[key] for one, key in keys.items()}
+
+
+def _make_series(session: Session, keys: Sequence[_Key]) -> dict[_Key, int]:
+    """Return the ids of these series, making the ones that nobody follows and that were fetched all the same."""
+    columns = ("provider", "dataset", "instrument", "interval")
+    rows = [dict(zip(columns, key, strict=True)) for key in sorted(keys)]
+    session.execute(insert(Series).on_conflict_do_nothing(), rows)
+    names = [getattr(Series, column) for column in columns]
+    found = session.execute(select(*names, Series.id).where(tuple_(*names).in_(keys)))
+    return {(row.provider, row.dataset, row.instrument, row.interval): row.id for row in found}
+
+
+def _csv(call: FetchCall, job: Leased, frame: pl.DataFrame, ids: dict[str, int]) -> bytes:
+    """Return the frame as COPY's CSV in the staging table's column order."""
+    keyed = frame.with_columns(
+        pl.col("instrument").replace_strict(ids, return_dtype=pl.Int32).alias("series_id"),
+        pl.lit(job.id, dtype=pl.Int64).alias("job_id"),
+    )
+    return frames.to_csv(keyed, copy_columns(call.dataset))
+
+
+def _finding_rows(provider: str, call: FetchCall, job: Leased, findings: Sequence[Found]) -> list[dict[str, Any]]:
+    return [
+        {
+            "job_id": job.id,
+            "provider": provider,
+            "dataset": call.dataset,
+            "instrument": one.instrument,
+            "ts": one.ts,
+            "rule": one.rule,
+            "severity": one.severity,
+            "rows": one.rows,
+            "reason": one.reason,
+            "sample": one.sample,
+            "payload_key": str(job.payload_key),
+            "answer": one.answer,
+        }
+        for one in findings
+    ]
+
+
+def _owe_again(session: Session, call: FetchCall, job: Leased, batch: Batch) -> None:
+    """Owe pages that could not be read again, as a job of their own; after the last retry, file a dead letter."""
+    if not batch.unread:
+        return
+    error = BadData(_why_unread(batch), rule="unparsable_page")
+    decision = decide(error, job.failures + 1, random.Random())
+    delay_s = decision.delay_s if isinstance(decision, RetryLater) else 0.0
+    due_at = datetime.now(UTC) + timedelta(seconds=delay_s)
+    [child] = part_job(call, job, Part(tuple(batch.unread), due_at, error, failed=True))
+    if isinstance(decision, RetryLater):
+        jobs.insert_jobs(session, [child])
+    else:
+        letter = dead_letters.Letter(job.task, error, child.kwargs, task_id=child.key, job_id=job.id)
+        dead_letters.write_letter(session, letter)
+
+
+def _why_unread(batch: Batch) -> str:
+    """Return why the first unread page could not be read."""
+    return next((one.reason for one in batch.findings if one.rule == "unparsable_page"), "a page could not be read")
+
+
+def warm_up() -> None:
+    """Compile the upsert statements, before the first task waits for it."""
+    for dataset in DATASETS:
+        copy_columns(dataset)

@@ -1,0 +1,117 @@
+"""What any provider's answer is read for first: the HTTP status, Retry-After, whether the body is JSON.
+
+Deliberately not here: a provider's own error bodies and rows (its file). A folder, because every .py file beside it is
+taken for a provider. Invariant: no word of a body enters a message, since providers echo keys in their errors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
+from ingest.market.records import Reject
+from ingest.wire import Answer
+
+SLOW_STATUSES = frozenset({429})
+#: The server gave up, or may not act on a request it might see twice; both are its moment, not our request.
+AGAIN_STATUSES = frozenset({408, 425})
+#: Errors are a sentence or two; anything longer is a page.
+_ERROR_BYTES = 4096
+_ROW_CHARS = 200
+_PAIRS = {b"{": b"}", b"[": b"]"}
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return Retry-After where it is a number of seconds; its HTTP-date form needs a clock and is transport's."""
+    text = headers.get("retry-after", "").strip()
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def limit_or_outage(
+    provider: str, answer: Answer, *, slow: frozenset[int] = SLOW_STATUSES
+) -> SlowDown | TryAgain | None:
+    """Return SlowDown (for the statuses in `slow`) or TryAgain where the status alone decides, else None."""
+    status = answer.status
+    if status in slow:
+        wait = retry_after_s(answer.headers)
+        said = "and did not say how long to wait" if wait is None else f"for {wait:g} s"
+        message = f"{provider} says slow down (HTTP {status}) {said}"
+        return SlowDown(message, provider=provider, status=status, retry_after_s=wait)
+    if status >= 500 or status in AGAIN_STATUSES:
+        message = f"{provider} failed on its side (HTTP {status})"
+        return TryAgain(message, provider=provider, status=status, retry_after_s=retry_after_s(answer.headers))
+    return None
+
+
+def refusal(provider: str, answer: Answer) -> FixRequest | None:
+    """Return FixRequest for any other status that is not a success, else None."""
+    if 200 <= answer.status < 300:
+        return None
+    message = f"{provider} refused {answer.request.path} (HTTP {answer.status}); expected 200. See the archived answer"
+    return FixRequest(message, provider=provider, status=answer.status, instrument=only_instrument(answer))
+
+
+def not_json(provider: str, answer: Answer) -> TryAgain | BadData | None:
+    """Return an error for a body that can't be a whole JSON object or list; reads its two ends only.
+
+    An empty, cut or HTML body is TryAgain: proxies and bot checks send those, and they pass. Other text is BadData.
+    """
+    body = answer.body
+    first, last = body[:64].lstrip()[:1], body[-64:].rstrip()[-1:]
+    if first in _PAIRS and last == _PAIRS[first]:
+        return None
+    if not first:
+        found = "an empty body"
+    elif first == b"<":
+        found = "an HTML page"
+    elif first in _PAIRS:
+        found = "a truncated page"
+    else:
+        return BadData(
+            f"expected JSON from {provider}, found other text ({len(body)} bytes)",
+            rule="unparsable_page",
+            provider=provider,
+            status=answer.status,
+        )
+    message = f"expected JSON from {provider}, found {found} ({len(body)} bytes)"
+    return TryAgain(message, provider=provider, status=answer.status)
+
+
+def only_instrument(answer: Answer) -> str | None:
+    """Return the request's instrument if it asks for exactly one."""
+    asked = answer.request.instruments
+    return asked[0] if len(asked) == 1 else None
+
+
+def error_object(answer: Answer, mark: bytes) -> dict[str, Any]:
+    """Return the body where it is a short JSON object that contains `mark`, else {}. Pages of rows are not decoded."""
+    body = answer.body.lstrip()
+    if body[:1] != b"{" or len(body) > _ERROR_BYTES or mark not in body:
+        return {}
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def load(provider: str, answer: Answer, *, numbers_as_text: bool = False) -> Any:
+    """Return the decoded body. Raises BadData. `numbers_as_text` keeps every digit of a JSON number, as a string."""
+    try:
+        if numbers_as_text:
+            return json.loads(answer.body, parse_float=str, parse_int=str, parse_constant=str)
+        return json.loads(answer.body)
+    except (ValueError, RecursionError) as cause:
+        message = f"{provider} sent a body that is no JSON ({len(answer.body)} bytes)"
+        raise BadData(message, rule="unparsable_page", provider=provider, status=answer.status) from cause
+
+
+def reject(row: Any, *, rule: str, reason: str, instrument: str | None = None) -> Reject:
+    """Return the row as a Reject, its text cut to a readable length."""
+    try:
+        text = json.dumps(row)
+    except RecursionError:
+        text = "(nested too deep to show)"
+    return Reject(instrument, rule, reason, text[:_ROW_CHARS])

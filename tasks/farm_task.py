@@ -1,0 +1,98 @@
+"""The one way to declare a task, and what every task of the farm does when the ground gives way.
+
+Celery swallows misspelt options; `farm_task` takes explicit ones. Retries by Celery are for infrastructure only
+(database, Redis, broker away): every wait that a provider dictates is a due time on the job.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable
+from typing import Any
+
+import kombu.exceptions
+import redis.exceptions
+import sqlalchemy.exc
+import structlog
+from celery import Task, shared_task
+from celery.exceptions import Reject, Retry
+
+from ingest.errors import LeaseLost
+from ingest.transport.retry import countdown_s
+
+#: Away, restarting, full, read-only: it comes back, and the work is repeated.
+INFRASTRUCTURE: tuple[type[Exception], ...] = (
+    sqlalchemy.exc.OperationalError,
+    sqlalchemy.exc.InterfaceError,
+    sqlalchemy.exc.InternalError,
+    sqlalchemy.exc.TimeoutError,
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.ResponseError,
+    kombu.exceptions.OperationalError,
+    OSError,
+)
+#: A call by hand waits out an hour of a database's absence; a job's lease brings it back before that anyway.
+MAX_INFRASTRUCTURE_RETRIES = 60
+
+log = structlog.get_logger(__name__)
+
+
+class FarmTask(Task):
+    """Celery's task, minus its way of losing a message when a retry can't be published."""
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
+        """Retry as Celery does, but keep the message when the broker refuses the new one.
+
+        Celery answers a refused publish with Reject(requeue=False), which on Redis is silent loss.
+        """
+        try:
+            return super().retry(*args, **kwargs)
+        except Reject as reject:
+            raise Reject(reject.reason, requeue=True) from reject
+
+
+def farm_task(
+    *,
+    name: str,
+    queue: str,
+    soft_time_limit_s: int = 75,
+    time_limit_s: int = 90,
+    ignore_result: bool = False,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a task. The function's first argument is the bound task.
+
+    An infrastructure error is retried with the waits of transport/retry.py; a lost lease ends the call quietly,
+    because somebody else does the work; anything else is a failure, which lifecycle.py files as a dead letter.
+    """
+
+    def declare(function: Callable[..., Any]) -> Any:
+        @functools.wraps(function)
+        def run(self: FarmTask, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(self, *args, **kwargs)
+            except LeaseLost as lost:
+                log.info("lease_lost", reason=str(lost))
+                return {"state": "given to somebody else"}
+            except INFRASTRUCTURE as error:
+                raise _try_again(self, error) from error
+
+        return shared_task(
+            bind=True,
+            name=name,
+            queue=queue,
+            soft_time_limit=soft_time_limit_s,
+            time_limit=time_limit_s,
+            ignore_result=ignore_result,
+            max_retries=MAX_INFRASTRUCTURE_RETRIES,
+        )(run)
+
+    return declare
+
+
+def _try_again(task: FarmTask, error: Exception) -> Retry:
+    countdown = countdown_s(task.request.retries, random.Random())
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    log.warning("waits_for_infrastructure", error=reason, retry_in_s=round(countdown, 1), retries=task.request.retries)
+    return task.retry(exc=error, countdown=countdown, throw=False)

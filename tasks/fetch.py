@@ -1,0 +1,84 @@
+"""The fetch tasks, one name a provider: `tasks.fetch.binance`. Called by the leader, by hand, by Flower, by stock beat.
+
+Idempotent: an attempt of a job runs once, and a call by hand is one job however often it is delivered. Deadline: 75 s.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celery import chain, signature
+
+from celeryconfig import LANES, LOAD_SUFFIX
+from ingest import providers
+from ingest.pipeline import fetch as pipeline
+from ingest.pipeline import jobs
+from ingest.pipeline.jobs import Leased, NewJob
+from ingest.pipeline.workers import wake_leader
+from tasks.farm_task import FarmTask, farm_task
+from tasks.lifecycle import context
+
+#: Up to this many bytes of answers one process parses and stores at once; beyond it, two steps let another child help.
+ONE_STEP_BYTES = 256 * 1024
+
+
+def _declare(provider: str) -> Any:
+    @farm_task(name=f"tasks.fetch.{provider}", queue="standard")
+    def fetch(
+        self: FarmTask,
+        dataset: str,
+        instruments: list[str] | None = None,
+        interval: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        job_id: int | None = None,
+        attempt: int | None = None,
+    ) -> dict[str, Any]:
+        call = {"dataset": dataset, "instruments": instruments, "interval": interval, "start": start, "end": end}
+        job = _begin(self, call, job_id, attempt)
+        if job.state == "done":
+            return dict(job.result or {})
+        if job.state == "fetched":
+            raise self.replace(load_steps(job, size_bytes=0, ignore_result=self.request.ignore_result))
+        outcome = pipeline.fetch(context(), provider, job)
+        if outcome.state == "fetched":
+            steps = load_steps(job, size_bytes=outcome.payload_bytes, ignore_result=self.request.ignore_result)
+            raise self.replace(steps)
+        wake_leader(context().redis)
+        return _summary(job, outcome)
+
+    return fetch
+
+
+def load_steps(job: Leased, *, size_bytes: int, ignore_result: bool) -> Any:
+    """Return the steps that follow a fetch: `normalize | store`, or store alone, which normalizes a small payload."""
+    queue = f"{job.lane}{LOAD_SUFFIX}"
+    options = {"queue": queue, "ignore_result": ignore_result}
+    steps = [
+        signature(name, args=(job.id, job.attempt), immutable=True, options=dict(options))
+        for name in (("tasks.normalize", "tasks.store") if size_bytes > ONE_STEP_BYTES else ("tasks.store",))
+    ]
+    return chain(*steps) if len(steps) > 1 else steps[0]
+
+
+def _begin(task: FarmTask, call: dict[str, Any], job_id: int | None, attempt: int | None) -> Leased:
+    """Begin the leased attempt, or make the job of a call by hand."""
+    with context().sessions.begin() as session:
+        jobs.relax_commit(session)
+        if job_id is not None:
+            return jobs.start(session, job_id, attempt or 0)
+        now = datetime.now(UTC)
+        queue = (task.request.delivery_info or {}).get("routing_key")
+        lane = queue if queue in LANES else "standard"
+        key = jobs.call_key(task.request.id)
+        return jobs.adopt(session, NewJob(key=key, task=task.name, lane=lane, kwargs=call, due_at=now, priority=2), now)
+
+
+def _summary(job: Leased, outcome: pipeline.Outcome) -> dict[str, Any]:
+    until = outcome.until.isoformat() if outcome.until else None
+    return {"job_id": job.id, "state": outcome.state, "until": until, "reason": outcome.reason}
+
+
+for _provider in providers.names():
+    globals()[_provider] = _declare(_provider)
