@@ -56,9 +56,11 @@ def open_engine(url: str, *, application_name: str, pooled: bool = True) -> Engi
         "keepalives_count": 2,
     }
     if not pooled:
-        return create_engine(url, connect_args=connect_args, poolclass=NullPool)
+        return create_engine(url, connect_args=connect_args, poolclass=NullPool, hide_parameters=True)
     return create_engine(
         url,
+        # An error's text must not carry a batch of rows (or worse) into logs and dead letters.
+        hide_parameters=True,
         connect_args=connect_args,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,

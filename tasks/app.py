@@ -1,10 +1,13 @@
-"""The Celery application. Its settings are celeryconfig.py; its life cycle is lifecycle.py."""
+"""The Celery application. Its settings are celeryconfig.py; lifecycle.py connects itself to its signals."""
 
 from __future__ import annotations
 
 from celery import Celery
 
+from tasks import lifecycle
 from tasks.farm_task import FarmTask
+
+__all__ = ["app", "lifecycle"]
 
 app = Celery("tickfarm", task_cls=FarmTask)
 app.config_from_object("celeryconfig")

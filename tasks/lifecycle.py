@@ -6,6 +6,7 @@ a fork hangs every child) and holds no database connection that a child could in
 
 from __future__ import annotations
 
+import logging
 import os
 from importlib import import_module
 from typing import Any
@@ -28,6 +29,8 @@ from tasks.farm_task import INFRASTRUCTURE
 log = structlog.get_logger(__name__)
 
 _contexts: dict[int, Context] = {}
+#: workers of this process that take no more work
+_leaving: set[str] = set()
 
 
 def context() -> Context:
@@ -41,7 +44,10 @@ def context() -> Context:
 
 @signals.setup_logging.connect
 def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
-    setup_logs(settings().tickfarm_log_format, level=loglevel or 20)
+    setup_logs(settings().tickfarm_log_format, level=loglevel or logging.INFO)
+    # "Task received" and "Task succeeded" of each message say less than our own `fetched` and `stored`.
+    for noisy in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 @signals.worker_process_init.connect
@@ -67,22 +73,25 @@ def _close(**_: Any) -> None:
 def _announce(sender: Any, **_: Any) -> None:
     """Tell the leader every two seconds which queues this worker serves, with how many children."""
     worker = sender.controller
-    here = Context(settings(), pooled=False)
+    redis = Context(settings(), pooled=False).redis
 
     def announce() -> None:
-        queues = [str(queue) for queue in sender.task_consumer.queues] if sender.task_consumer else []
+        if worker.hostname in _leaving:
+            return
+        queues = [queue.name for queue in sender.task_consumer.queues] if sender.task_consumer else []
         try:
-            workers.announce(here.redis, worker.hostname, queues=queues, processes=worker.pool.num_processes)
+            workers.announce(redis, worker.hostname, queues=queues, processes=worker.pool.num_processes)
         except RedisError as error:
             log.warning("worker_not_announced", error=str(error))
 
     announce()
-    workers.wake_leader(here.redis)
+    workers.wake_leader(redis)
     sender.timer.call_repeatedly(workers.ANNOUNCE_EVERY_S, announce)
 
 
 @signals.worker_shutting_down.connect
 def _withdraw(sender: Any, **_: Any) -> None:
+    _leaving.add(str(sender))
     try:
         workers.withdraw(Context(settings(), pooled=False).redis, str(sender))
     except RedisError as error:

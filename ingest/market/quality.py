@@ -94,9 +94,14 @@ def check(
     masks = _number_masks(numbers, dataset) | _time_masks(interval, start, end, observed)
     hits = frame.hstack(numbers).select(**{rule: mask.fill_null(False) for rule, mask in masks.items()})
     broken = [rule for rule, hit in hits.select(pl.all().any()).row(0, named=True).items() if hit]
-    findings = [found for rule in broken for found in _findings(frame.filter(hits[rule]), rule)]
     rejecting = [rule for rule in broken if RULES[rule].severity == "reject"]
-    good = frame.filter(~hits.select(pl.any_horizontal(rejecting)).to_series()) if rejecting else frame
+    stored = ~hits.select(pl.any_horizontal(rejecting)).to_series() if rejecting else None
+    good = frame if stored is None else frame.filter(stored)
+    findings: list[Finding] = []
+    for rule in broken:
+        is_warning = stored is not None and rule not in rejecting
+        rows = frame.filter(hits[rule] & stored) if is_warning else frame.filter(hits[rule])
+        findings += _findings(rows, rule)
     repeats = _repeats(good)
     if repeats is not None:
         findings += _findings(good.filter(repeats), "duplicate_row")
@@ -125,9 +130,10 @@ def findings_of(rejects: Iterable[Reject], *, answer: int = 0) -> list[Finding]:
 
 
 def _numbers(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
-    """Return each value column that has any value as floats, named `<column>#`; null where the text is no number."""
+    """Return each value column that has any value as floats, named `<column>#`; null where it is no finite number."""
     present = [name for name in VALUE_COLUMNS[dataset] if frame[name].null_count() < frame.height]
-    return frame.select(pl.col(name).cast(pl.Float64, strict=False).alias(f"{name}#") for name in present)
+    cast = {name: pl.col(name).cast(pl.Float64, strict=False) for name in present}
+    return frame.select(pl.when(one.is_finite()).then(one).alias(f"{name}#") for name, one in cast.items())
 
 
 def _number_masks(numbers: pl.DataFrame, dataset: Dataset) -> dict[str, pl.Expr]:
@@ -155,7 +161,7 @@ def _number_masks(numbers: pl.DataFrame, dataset: Dataset) -> dict[str, pl.Expr]
 def _not_a_number(name: str, number: pl.Expr, has_zero: bool) -> pl.Expr:
     """The cast takes what NUMERIC takes, and NaN and infinities; neither takes spaces, hex or underscores here."""
     given = pl.col(name).is_not_null()
-    odd = given & ~number.is_finite().fill_null(False)
+    odd = given & number.is_null()
     if name in _WHOLE:
         return odd | (given & pl.col(name).cast(pl.Int64, strict=False).is_null())
     return odd | ((number == 0) & pl.col(name).str.contains(_UNDERFLOW)) if has_zero else odd

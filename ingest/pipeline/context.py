@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from pydantic import SecretStr
@@ -18,8 +19,13 @@ from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
 from ingest.transport.pacer import Pacer
 from models import open_engine
+from models.partitions import ensure_partitions, partition_of
 
 _HOW = "set it in the environment or .env, or start the embedded servers with `tickfarm demo`"
+
+
+#: provider, dataset, instrument, interval ('' where there is none)
+SeriesKey = tuple[str, str, str, str]
 
 
 @dataclass
@@ -30,6 +36,9 @@ class Context:
     #: False in processes that fork: a connection per use, none inherited by children
     pooled: bool = True
     name: str = "tickfarm"
+    #: what this process has seen committed; neither is taken away while rows are written
+    series_ids: dict[SeriesKey, int] = field(default_factory=dict)
+    _partitions: set[str] = field(default_factory=set)
 
     @cached_property
     def sessions(self) -> sessionmaker[Session]:
@@ -62,6 +71,14 @@ class Context:
     def leases(self) -> LeaseKeeper:
         """Return what renews the leases of running work."""
         return LeaseKeeper(self.sessions)
+
+    def make_room(self, table: str, first: datetime, last: datetime) -> None:
+        """Make the partitions rows of `[first, last]` need, in a transaction of its own. Free once they were seen."""
+        if {partition_of(table, ts)[0] for ts in (first, last)} <= self._partitions:
+            return
+        with self.sessions.begin() as session:
+            made = ensure_partitions(session, table, first, last)
+        self._partitions.update(made)
 
     def close(self) -> None:
         """Close what was opened."""

@@ -198,6 +198,7 @@ def _commit(
     size_bytes = sum(len(kept.answer.body) for kept in sent.answers)
     if sent.answers:
         place = context.payloads.put(name, pack(sent.answers), now, in_flight=sent.good > 0)
+    context.make_room("fetch_log", now, now)
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
         outcome = _next_state(session, call, job, sent, now=now, name=name, size_bytes=size_bytes)

@@ -24,21 +24,15 @@ from ingest.market.records import DATASETS
 from ingest.payloads import Place, batch_key
 from ingest.pipeline import dead_letters, frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
-from ingest.pipeline.context import Context
+from ingest.pipeline.context import Context, SeriesKey
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.normalize import Batch, PayloadGone, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
 from ingest.transport.retry import RetryLater, decide
 from models import Finding, Series
-from models.partitions import ensure_partitions, partition_of
 from models.upsert import Written, copy_columns, write
 
 log = structlog.get_logger(__name__)
-
-#: What this process has seen committed: partitions and series are never taken away while rows are written to them.
-_partitions: set[str] = set()
-_Key = tuple[str, str, str, str]
-_series_ids: dict[_Key, int] = {}
 
 
 def store(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
@@ -100,21 +94,18 @@ def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
 
 
 def _prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFrame) -> dict[str, int]:
-    """Make the partitions and series the rows need, in a transaction of its own; return series ids by instrument."""
-    first, last = cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max())
-    is_roomy = {partition_of(call.dataset, ts)[0] for ts in (first, last)} <= _partitions
+    """Make the partitions and series the rows need, before the transaction that writes; return series ids."""
+    context.make_room(call.dataset, cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max()))
     instruments = frame["instrument"].unique().to_list()
-    keys: dict[str, _Key] = {one: (provider, call.dataset, one, call.interval or "") for one in instruments}
-    if not (is_roomy and all(key in _series_ids for key in keys.values())):
+    keys: dict[str, SeriesKey] = {one: (provider, call.dataset, one, call.interval or "") for one in instruments}
+    if any(key not in context.series_ids for key in keys.values()):
         with context.sessions.begin() as session:
-            made = ensure_partitions(session, call.dataset, first, last)
-            known = _make_series(session, list(keys.values()))
-        _partitions.update(made)
-        _series_ids.update(known)
-    return {one: _series_ids[key] for one, key in keys.items()}
+            made = _make_series(session, list(keys.values()))
+        context.series_ids.update(made)
+    return {one: context.series_ids[key] for one, key in keys.items()}
 
 
-def _make_series(session: Session, keys: Sequence[_Key]) -> dict[_Key, int]:
+def _make_series(session: Session, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
     """Return the ids of these series, making the ones that nobody follows and that were fetched all the same."""
     columns = ("provider", "dataset", "instrument", "interval")
     rows = [dict(zip(columns, key, strict=True)) for key in sorted(keys)]

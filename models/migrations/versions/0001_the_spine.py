@@ -138,12 +138,20 @@ def upgrade() -> None:
         "jobs_due", "jobs", ["lane", "priority", "due_at"], unique=False, postgresql_where=sa.text("state = 'due'")
     )
     op.create_index(
+        "jobs_expiring",
+        "jobs",
+        ["expires_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'due' AND expires_at IS NOT NULL"),
+    )
+    op.create_index(
         "jobs_in_flight",
         "jobs",
         ["lease_until"],
         unique=False,
         postgresql_where=sa.text("state IN ('leased', 'fetched')"),
     )
+    op.create_index("jobs_next", "jobs", ["due_at"], unique=False, postgresql_where=sa.text("state = 'due'"))
     op.create_index(
         "jobs_parent", "jobs", ["parent_id"], unique=False, postgresql_where=sa.text("parent_id IS NOT NULL")
     )
@@ -222,7 +230,11 @@ def downgrade() -> None:
     op.drop_table("quotes")
     op.drop_table("ledger")
     op.drop_index("jobs_parent", table_name="jobs", postgresql_where=sa.text("parent_id IS NOT NULL"))
+    op.drop_index("jobs_next", table_name="jobs", postgresql_where=sa.text("state = 'due'"))
     op.drop_index("jobs_in_flight", table_name="jobs", postgresql_where=sa.text("state IN ('leased', 'fetched')"))
+    op.drop_index(
+        "jobs_expiring", table_name="jobs", postgresql_where=sa.text("state = 'due' AND expires_at IS NOT NULL")
+    )
     op.drop_index("jobs_due", table_name="jobs", postgresql_where=sa.text("state = 'due'"))
     op.drop_table("jobs")
     op.drop_index("findings_at", table_name="findings")
