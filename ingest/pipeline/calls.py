@@ -66,6 +66,8 @@ def check_interval(facts: Facts, dataset: Dataset, interval: str | None) -> str 
         if interval:
             raise FixRequest(f"{dataset} have no interval, given: {interval!r}", provider=facts.name)
         return None
+    if interval is None:
+        raise FixRequest(f"bars need an interval; accepted: {', '.join(facts.intervals)}", provider=facts.name)
     if interval not in facts.intervals:
         raise UnknownName("interval", str(interval), facts.intervals, provider=facts.name)
     return interval

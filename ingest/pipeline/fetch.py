@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
@@ -90,16 +90,19 @@ def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     if not requests:
         return _nothing_to_do(context, job)
     with context.leases.hold(job.id, job.attempt):
-        sent = _send(context, provider, requests, job.failures)
+        sent = _send(context, provider, requests, failures=job.failures + 1)
         return _commit(context, provider, call, job, sent, duration_ms=int((time.monotonic() - began) * 1000))
 
 
 def _build(context: Context, provider: Provider, call: FetchCall) -> list[Request]:
-    if call.instruments:
-        return provider.build(call.query())
-    with context.sessions() as session:
-        followed = followed_instruments(session, provider.facts.name, call.dataset, call.interval)
-    return provider.build(call.query(followed)) if followed else []
+    """Return the call's requests. Bars without an end are asked for up to now: some providers need one named."""
+    instruments: Sequence[str] = call.instruments
+    if not instruments:
+        with context.sessions() as session:
+            instruments = followed_instruments(session, provider.facts.name, call.dataset, call.interval)
+    if call.dataset == "bars" and call.end is None:
+        call = replace(call, end=datetime.now(UTC))
+    return provider.build(call.query(instruments)) if instruments else []
 
 
 def followed_instruments(session: Session, provider: str, dataset: str, interval: str | None) -> list[str]:
@@ -120,7 +123,7 @@ def _nothing_to_do(context: Context, job: Leased) -> Outcome:
     return Outcome("done", reason="nothing of this kind is followed")
 
 
-def _send(context: Context, provider: Provider, requests: list[Request], failures: int) -> _Sent:
+def _send(context: Context, provider: Provider, requests: list[Request], *, failures: int) -> _Sent:
     """Send the requests and follow their pages, as far as pace, rounds and the deadline allow."""
     facts = provider.facts
     spec = facts.key

@@ -94,9 +94,8 @@ class PooledClient:
         scheme_and_host = "/".join(base_url.split("/", 3)[:3])
         host = self._hosts.pop(scheme_and_host, None) or _Host(_open_session(self._threads))
         host.most_open = max(host.most_open, min(batch_size, self._threads))
-        while (
-            self._hosts and host.most_open + sum(other.most_open for other in self._hosts.values()) > self._connections
-        ):
+        room = self._connections - host.most_open
+        while sum(other.most_open for other in self._hosts.values()) > room:
             self._hosts.pop(next(iter(self._hosts))).session.close()
         self._hosts[scheme_and_host] = host
         return host.session

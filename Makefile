@@ -1,0 +1,34 @@
+# The commands of the project. `make` alone lists them. `demo` and `test` set everything up by themselves.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full lint bench lock
+BIN := .venv/bin
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## create .venv from requirements.lock, once (PYTHON=.. chooses the interpreter)
+	@.ci/setup
+
+demo: setup ## show the whole farm at work: no keys, no network, no Docker; Ctrl-C stops it
+	@$(BIN)/tickfarm demo
+
+test: setup ## run the tests (no network, no Docker)
+	@$(BIN)/pytest -m "not full"
+
+test-full: setup ## run all tests, the long ones too
+	@$(BIN)/pytest
+
+lint: setup ## check style, types and import directions
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## measure throughput and latency on this machine
+	@$(BIN)/python -m benchmarks ingest
+
+lock: setup ## bring requirements.lock up to date with pyproject.toml
+	@{ echo "# Every package with its hashes, for Python 3.11 and up. Made from pyproject.toml by: make lock"; \
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet $(LOCK_OPTIONS); } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock

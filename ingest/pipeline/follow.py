@@ -1,0 +1,145 @@
+"""Follow: which series the farm keeps, and the history it owes for them as jobs.
+
+Invariant: history is cut along a fixed grid of time, so the same stretch is the same job whoever asks for it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ingest.errors import FixRequest
+from ingest.market.intervals import seconds_of
+from ingest.market.records import Dataset
+from ingest.market.symbols import validate
+from ingest.pipeline.calls import check_interval
+from ingest.pipeline.jobs import NewJob, insert_jobs
+from ingest.pipeline.schedule import FETCH_PREFIX
+from ingest.providers.contract import Facts, Provider, Query
+from models import Series
+
+#: Rows one history job brings at most: a few pages, so that a batch fits in memory and a lost one is soon repeated.
+JOB_ROWS = 5_000
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def follow(
+    session: Session,
+    provider: Provider,
+    dataset: Dataset,
+    instruments: Sequence[str],
+    *,
+    interval: str | None,
+    since: datetime | None,
+) -> list[str]:
+    """Follow these series from now on and return their instruments; an earlier `since` extends a series' history.
+
+    Raises FixRequest (UnknownName) before anything is written when the provider does not have one of them.
+    """
+    facts = provider.facts
+    names = check_names(provider, dataset, instruments, interval)
+    row = insert(Series)
+    earlier = row.on_conflict_do_update(
+        index_elements=["provider", "dataset", "instrument", "interval"],
+        # least() ignores NULL: following again without a date keeps the one that is there.
+        set_={"followed": True, "since": func.least(Series.since, row.excluded.since)},
+    )
+    rows = [
+        {
+            "provider": facts.name,
+            "dataset": dataset,
+            "instrument": name,
+            "interval": interval or "",
+            "followed": True,
+            "since": since,
+        }
+        for name in sorted(names)
+    ]
+    session.execute(earlier, rows)
+    return names
+
+
+def unfollow(
+    session: Session, facts: Facts, dataset: Dataset, instruments: Sequence[str], *, interval: str | None
+) -> int:
+    """Stop following these series; what is stored stays. Return how many were followed."""
+    interval = check_interval(facts, dataset, interval)
+    statement = (
+        update(Series)
+        .where(
+            Series.provider == facts.name,
+            Series.dataset == dataset,
+            Series.interval == (interval or ""),
+            Series.instrument.in_([validate(one) for one in instruments]),
+            Series.followed,
+        )
+        .values(followed=False)
+        .returning(Series.id)
+    )
+    return len(session.scalars(statement).all())
+
+
+def plan_history(
+    session: Session,
+    provider: Provider,
+    instruments: Sequence[str],
+    *,
+    interval: str,
+    start: datetime,
+    end: datetime,
+    now: datetime,
+) -> int:
+    """Owe the bars of `[start, end)` as jobs on the backfill lane, newest first; return how many were not owed yet.
+
+    A stretch that ends in the future, or is still settling, is cut at `now`: the live lane follows from there.
+    """
+    end = min(end, now)
+    if end <= start:
+        raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {end.isoformat()}")
+    facts = provider.facts
+    step = timedelta(seconds=seconds_of(interval)) * JOB_ROWS
+    owed = []
+    for name in check_names(provider, "bars", instruments, interval):
+        at = _EPOCH + (start - _EPOCH) // step * step
+        while at < end:
+            first, last = max(at, start), min(at + step, end)
+            owed.append(_history_job(facts, name, interval, first, last, now))
+            at += step
+    owed.sort(key=lambda job: str(job.kwargs["start"]), reverse=True)
+    return insert_jobs(session, [replace(job, due_at=now + at * _MICROSECOND) for at, job in enumerate(owed)])
+
+
+def check_names(provider: Provider, dataset: Dataset, instruments: Sequence[str], interval: str | None) -> list[str]:
+    """Return the instruments, each once, as the provider takes them. Raises FixRequest (UnknownName)."""
+    interval = check_interval(provider.facts, dataset, interval)
+    names = list(dict.fromkeys(validate(one) for one in instruments))
+    if not names:
+        raise FixRequest("no instrument is given", provider=provider.facts.name)
+    probe = datetime(2020, 1, 1, tzinfo=UTC)
+    window = (probe, probe + timedelta(days=1)) if dataset == "bars" else (None, None)
+    provider.build(Query(dataset, tuple(names), interval, *window))
+    return names
+
+
+def _history_job(facts: Facts, name: str, interval: str, start: datetime, end: datetime, now: datetime) -> NewJob:
+    stretch = f"{start.isoformat()}..{end.isoformat()}"
+    return NewJob(
+        key=f"history:{facts.name}:{name}:{interval}:{stretch}",
+        task=f"{FETCH_PREFIX}{facts.name}",
+        lane="backfill",
+        kwargs={
+            "dataset": "bars",
+            "instruments": [name],
+            "interval": interval,
+            "start": start.isoformat(),
+            "end": end.isoformat(),
+        },
+        due_at=now,
+        priority=4,
+    )

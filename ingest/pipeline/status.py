@@ -1,0 +1,113 @@
+"""Status: what is stored of each followed series, how fresh it is, and what is still owed. Reads only.
+
+Cost: one index look-up a series for its newest row; counts come from the ledger, never from the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Integer, and_, cast, func, literal, select
+from sqlalchemy.orm import Session
+
+from ingest import providers
+from ingest.market.intervals import seconds_of
+from models import Bar, Finding, Job, LedgerDay, Quote, Series
+
+State = Literal["waiting", "loading", "current", "late", "stored"]
+#: A live series is late when its newest row is older than this many of its intervals (quotes: seconds).
+LATE_AFTER_INTERVALS = 3
+QUOTE_TARGET_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesStatus:
+    """A series at a glance. `age_s` is the newest row's age; `owed` counts the jobs of its history not done yet.
+
+    States: waiting (nothing stored yet), loading (history is owed), current or late (a market that never closes,
+    against its own pace), stored (everything owed is there; whether it is complete is the ledger's to say).
+    """
+
+    provider: str
+    dataset: str
+    instrument: str
+    interval: str
+    rows: int
+    newest: datetime | None
+    age_s: float | None
+    owed: int
+    state: State
+
+
+def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
+    """Return the status of every followed series, ordered by provider, dataset, instrument and interval."""
+    stored = (
+        select(func.coalesce(func.sum(LedgerDay.stored), 0)).where(LedgerDay.series_id == Series.id).scalar_subquery()
+    )
+    newest_bar = select(func.max(Bar.ts)).where(Bar.series_id == Series.id).scalar_subquery()
+    newest_quote = select(func.max(Quote.ts)).where(Quote.series_id == Series.id).scalar_subquery()
+    query = (
+        select(Series, cast(stored, Integer), func.coalesce(newest_bar, newest_quote))
+        .where(Series.followed)
+        .order_by(Series.provider, Series.dataset, Series.instrument, Series.interval)
+    )
+    owed = history_owed(session)
+    return [
+        _status(series, rows, newest, owed.get((series.provider, series.instrument, series.interval), 0), now)
+        for series, rows, newest in session.execute(query)
+    ]
+
+
+def history_owed(session: Session) -> dict[tuple[str, str, str], int]:
+    """Return how many history jobs are not over, by provider, instrument and interval."""
+    query = (
+        select(Job.task, Job.kwargs["instruments"][0].astext, Job.kwargs["interval"].astext, func.count())
+        .where(Job.lane == "backfill", Job.state.in_(("due", "leased", "fetched")))
+        .group_by(literal(1), literal(2), literal(3))
+    )
+    return {
+        (task.rpartition(".")[2], instrument, interval or ""): count
+        for task, instrument, interval, count in session.execute(query)
+    }
+
+
+def history_progress(session: Session) -> tuple[int, int]:
+    """Return how many history jobs are over, and how many there are."""
+    over = func.count().filter(Job.state.not_in(("due", "leased", "fetched")))
+    done, total = session.execute(select(over, func.count()).where(Job.lane == "backfill")).one()
+    return done, total
+
+
+def trouble(session: Session) -> tuple[int, int]:
+    """Return how many findings reject rows, and how many jobs are dead."""
+    rejecting = session.scalar(select(func.count()).select_from(Finding).where(Finding.severity == "reject"))
+    dead = session.scalar(select(func.count()).select_from(Job).where(and_(Job.state == "dead")))
+    return rejecting or 0, dead or 0
+
+
+def _status(series: Series, rows: int, newest: datetime | None, owed: int, now: datetime) -> SeriesStatus:
+    age_s = None if newest is None else max((now - newest).total_seconds(), 0.0)
+    return SeriesStatus(
+        provider=series.provider,
+        dataset=series.dataset,
+        instrument=series.instrument,
+        interval=series.interval,
+        rows=rows,
+        newest=newest,
+        age_s=age_s,
+        owed=owed,
+        state=_state(series, age_s, owed),
+    )
+
+
+def _state(series: Series, age_s: float | None, owed: int) -> State:
+    if owed:
+        return "loading"
+    if age_s is None:
+        return "waiting"
+    if providers.get(series.provider).facts.trading != "always":
+        return "stored"
+    pace = timedelta(seconds=seconds_of(series.interval) if series.interval else QUOTE_TARGET_S / LATE_AFTER_INTERVALS)
+    return "current" if age_s <= LATE_AFTER_INTERVALS * pace.total_seconds() else "late"

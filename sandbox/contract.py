@@ -1,0 +1,88 @@
+"""What a dialect is: the few types that server, faults and dialects share.
+
+Deliberately not here: HTTP bytes (`server.py`) and what any one provider says (`dialects/`).
+Invariant: a dialect is a pure function of the request and its own spending; it never reads a clock or a socket.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+JSON_TYPE = "application/json;charset=UTF-8"
+
+TimeSpoiling = Literal["future", "misaligned", "microseconds", "seconds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as a provider sees it: `path` starts after the provider's name, `headers` are lower case."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    client: str
+    now_s: float
+
+    @property
+    def now_ms(self) -> int:
+        return int(self.now_s * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One complete answer; Content-Length, Date and Connection are the server's business."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = JSON_TYPE
+
+
+# Work that ends in an answer, done in a thread aside so that other requests need not wait for it.
+LongWork = Callable[[], Answer]
+
+
+@dataclass(slots=True)
+class Page:
+    """A body taken apart into rows of raw JSON cell texts, so that a fault can alter one row and nothing else.
+
+    `prices` maps open, high, low, close to their cell; `times` are the cells that carry the row's time.
+    `spoil_time(how, cell, now_s)` returns the cell with a wrong time, in the provider's own notation.
+    """
+
+    head: str
+    rows: list[list[str]]
+    tail: str
+    prices: Mapping[str, int]
+    times: tuple[int, ...]
+    spoil_time: Callable[[TimeSpoiling, str, float], str]
+
+    def text(self) -> str:
+        return self.head + ",".join(f"[{','.join(row)}]" for row in self.rows) + self.tail
+
+
+class Dialect(Protocol):
+    """One provider. A module in `dialects/` is one: its file name is the provider's, `open_dialect(seed)` makes it.
+
+    `limits` are dials an operator of the sandbox may turn (`POST /sandbox/limits`); `error_body` is the body of a
+    server-side failure in this provider's words.
+    """
+
+    limits: dict[str, int]
+    error_body: bytes
+
+    def answer(self, request: Request) -> Answer | LongWork:
+        """Answer one request, spending the caller's allowance; or return work that takes longer than a few ms."""
+        ...
+
+    def page(self, body: bytes) -> Page | None:
+        """Take a body of rows apart, or None where the body is no page of rows."""
+        ...
+
+    def truth(self) -> dict[str, dict[str, object]]:
+        """Say per native symbol what a complete copy of this provider holds."""
+        ...
+
+    def forget_spending(self) -> None:
+        """Start all allowances anew."""
+        ...

@@ -1,0 +1,228 @@
+"""Binance spot market data: klines, bookTicker, exchangeInfo, time and ping over the synthetic market.
+
+Deliberately not here: trades, depth, 24hr statistics and WebSocket streams; their paths answer 404.
+Invariant: every answer, refusals included, carries `X-MBX-USED-WEIGHT-1M`, and a finished kline never changes.
+Source: binance-spot-api-docs rest-api.md and errors.md, state of 2026-07-21; error texts quote errors.md.
+"""
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+
+from sandbox.binance_instruments import exchange_info
+from sandbox.binance_pages import kline_page
+from sandbox.binance_parameters import (
+    DEFAULT_KLINES,
+    MAX_KLINES,
+    RefusalError,
+    interval_of,
+    limit_of,
+    mandatory,
+    refuse_unknown,
+    symbol_of,
+    symbols_of,
+    time_ms,
+    zone_offset_ms,
+)
+from sandbox.contract import Answer, LongWork, Page, Request
+from sandbox.kline_grid import INTERVAL_WIDTHS_MS, KlineGrid
+from sandbox.listings import LISTED_SINCE_MS, LISTINGS
+from sandbox.price_walk import MINUTE_MS, Bar, PriceWalk
+from sandbox.weight_ledger import Charge, WeightLedger
+
+_KLINE_PARAMETERS = frozenset({"symbol", "interval", "startTime", "endTime", "timeZone", "limit"})
+_TICKER_PARAMETERS = frozenset({"symbol", "symbols"})
+_INFO_PARAMETERS = frozenset({"symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"})
+_ONE_COIN = 10**8
+
+# Weights as documented; "failed requests cost weight too", and a path that isn't served costs 1.
+_WEIGHTS = {"/api/v3/klines": 2, "/api/v3/exchangeInfo": 20, "/api/v3/time": 1, "/api/v3/ping": 1}
+_MONTH_MS = 30 * 86_400_000
+_LONG_SPAN_MS = 50 * 3_600_000  # about 10 ms of work
+_BOOK_TICKER = "/api/v3/ticker/bookTicker"
+
+
+def open_dialect(seed: int) -> "Binance":
+    return Binance(seed)
+
+
+class Binance:
+    """The REST side of Binance spot. All limits count per client address."""
+
+    error_body = b'{"code":-1000,"msg":"An unknown error occurred while processing the request."}'
+
+    def __init__(self, seed: int) -> None:
+        self.limits = {
+            "weight_per_minute": 6000,
+            "raw_requests_per_5_minutes": 300_000,  # told in exchangeInfo, not enforced
+            "ignored_429s_before_ban": 50,  # our guess: requests in flight at the 429 must not ban at once
+            "first_ban_s": 120,
+        }
+        self._walk = PriceWalk(seed)
+        self._ledger = WeightLedger()
+        self._finished_row = lru_cache(maxsize=65_536)(self._render_finished_row)
+        self._endpoints: dict[str, Callable[[Request], str]] = {
+            "/api/v3/klines": self._klines,
+            _BOOK_TICKER: self._book_ticker,
+            "/api/v3/exchangeInfo": self._exchange_info,
+            "/api/v3/time": lambda request: f'{{"serverTime":{request.now_ms * _time_scale(request)}}}',
+            "/api/v3/ping": lambda request: "{}",
+        }
+
+    def answer(self, request: Request) -> Answer | LongWork:
+        charge = self._ledger.charge(request.client, _weight(request), limits=self.limits, now_s=request.now_s)
+        weight_header = ("X-MBX-USED-WEIGHT-1M", str(charge.used_weight))
+        headers = (weight_header, ("X-MBX-USED-WEIGHT", str(charge.used_weight)))
+        if charge.status != 200:
+            return self._refuse_spent(charge, headers)
+        endpoint = self._endpoints.get(request.path)
+        if endpoint is None:
+            page = b"<html><body><h2>404 Not found</h2></body></html>"
+            return Answer(404, page, headers, "text/html")
+        if _is_long(request):
+            return lambda: _answered(endpoint, request, headers)
+        return _answered(endpoint, request, headers)
+
+    def _refuse_spent(self, charge: Charge, headers: tuple[tuple[str, str], ...]) -> Answer:
+        if charge.status == 418:
+            text = f"Way too much request weight used; IP banned until {charge.banned_until_ms}. "
+            text += "Please use WebSocket Streams for live updates to avoid bans."
+        else:
+            limit = self.limits["weight_per_minute"]
+            text = f"Too much request weight used; current limit is {limit} request weight per 1 MINUTE. "
+            text += "Please use WebSocket Streams for live updates to avoid polling the API."
+        return Answer(charge.status, _error(-1003, text), (*headers, ("Retry-After", str(charge.retry_after_s))))
+
+    def _klines(self, request: Request) -> str:
+        """Return the rows whose open lies within the inclusive bounds, ascending.
+
+        "If startTime and endTime are not sent, the most recent klines are returned"; startTime alone gives the
+        oldest from there, endTime alone the most recent up to it, both the oldest, cut at endTime.
+        """
+        query = request.query
+        refuse_unknown(query, _KLINE_PARAMETERS)
+        symbol, interval = symbol_of(mandatory(query, "symbol")), interval_of(query)
+        grid = KlineGrid(interval, zone_offset_ms(query))
+        start_ms, end_ms, limit = time_ms(query, "startTime"), time_ms(query, "endTime"), limit_of(query)
+        now_ms, scale = request.now_ms, _time_scale(request)
+        first, last = grid.index(LISTED_SINCE_MS), grid.index(now_ms)
+        if end_ms is not None and end_ms < now_ms:
+            last = grid.index(end_ms)
+        if start_ms is None:
+            first = max(first, last - limit + 1)
+        else:
+            first = max(first, grid.index_not_before(start_ms))
+            last = min(last, first + limit - 1)
+        rows = []
+        for index in range(first, last + 1):
+            open_ms, next_ms = grid.open_ms(index), grid.open_ms(index + 1)
+            if next_ms <= now_ms:
+                rows.append(self._finished_row(symbol, open_ms, next_ms, scale))
+            else:
+                rows.append(self._render_row(symbol, open_ms, next_ms, scale=scale, now_ms=now_ms))
+        return f"[{','.join(rows)}]"
+
+    def _render_finished_row(self, symbol: str, open_ms: int, next_ms: int, scale: int) -> str:
+        return self._render_row(symbol, open_ms, next_ms, scale=scale, now_ms=next_ms)
+
+    def _render_row(self, symbol: str, open_ms: int, next_ms: int, *, scale: int, now_ms: int) -> str:
+        if next_ms - open_ms == 1000:
+            bar = self._walk.second(symbol, open_ms // 1000, now_ms=now_ms)
+        else:
+            bar = self._walk.bar(symbol, open_ms // MINUTE_MS, next_ms // MINUTE_MS, now_ms=now_ms)
+        return _kline(symbol, bar, open_time=open_ms * scale, close_time=next_ms * scale - 1)
+
+    def _book_ticker(self, request: Request) -> str:
+        refuse_unknown(request.query, _TICKER_PARAMETERS)
+        symbols = symbols_of(request.query)
+        if isinstance(symbols, str):
+            return self._quote(symbols, request.now_ms)
+        return f"[{','.join(self._quote(symbol, request.now_ms) for symbol in symbols)}]"
+
+    def _quote(self, symbol: str, now_ms: int) -> str:
+        tick, step = _UNITS[symbol]
+        bid, bid_size, ask, ask_size = self._walk.quote(symbol, now_ms)
+        return (
+            f'{{"symbol":"{symbol}","bidPrice":"{_decimal(bid * tick)}","bidQty":"{_decimal(bid_size * step)}",'
+            f'"askPrice":"{_decimal(ask * tick)}","askQty":"{_decimal(ask_size * step)}"}}'
+        )
+
+    def _exchange_info(self, request: Request) -> str:
+        refuse_unknown(request.query, _INFO_PARAMETERS)
+        symbols = symbols_of(request.query)
+        asked = [symbols] if isinstance(symbols, str) else symbols
+        if request.query.get("symbolStatus", "TRADING") != "TRADING":
+            asked = []
+        server_time = request.now_ms * _time_scale(request)
+        return _compact(exchange_info(asked, limits=self.limits, server_time=server_time))
+
+    def page(self, body: bytes) -> Page | None:
+        return kline_page(body)
+
+    def truth(self) -> dict[str, dict[str, object]]:
+        return {symbol: {"first_open_ms": LISTED_SINCE_MS, "last": "forming"} for symbol in LISTINGS}
+
+    def forget_spending(self) -> None:
+        self._ledger.forget()
+
+
+def _answered(endpoint: Callable[[Request], str], request: Request, headers: tuple[tuple[str, str], ...]) -> Answer:
+    try:
+        return Answer(200, endpoint(request).encode(), headers)
+    except RefusalError as refusal:
+        return Answer(400, _error(refusal.code, refusal.message), headers)
+
+
+def _is_long(request: Request) -> bool:
+    """Say whether the answer may take long: wide bars are made from all their minutes, an hour costs up to 0.2 ms."""
+    width_ms = INTERVAL_WIDTHS_MS.get(request.query.get("interval", ""))
+    if request.path != "/api/v3/klines" or width_ms is None:
+        return False
+    limit = request.query.get("limit", "")
+    rows = min(int(limit), MAX_KLINES) if limit.isascii() and limit.isdecimal() else DEFAULT_KLINES
+    return rows * (width_ms or _MONTH_MS) > _LONG_SPAN_MS
+
+
+def _weight(request: Request) -> int:
+    if request.path == _BOOK_TICKER:
+        return 2 if "symbol" in request.query else 4
+    return _WEIGHTS.get(request.path, 1)
+
+
+def _time_scale(request: Request) -> int:
+    """Return 1 for milliseconds, 1000 where the caller asked for microseconds."""
+    return 1000 if request.headers.get("x-mbx-time-unit", "").upper() == "MICROSECOND" else 1
+
+
+def _kline(symbol: str, bar: Bar, *, open_time: int, close_time: int) -> str:
+    # One expression without calls: backfills ask for 100,000 rows a second, and `_decimal` eight times a row is half.
+    tick, step = _UNITS[symbol]
+    one, quote = _ONE_COIN, tick * step // _ONE_COIN
+    o, h, lo, c = bar.open * tick, bar.high * tick, bar.low * tick, bar.close * tick
+    v, q = bar.volume * step, bar.quote_volume * quote
+    tv, tq = bar.taker_volume * step, bar.taker_quote_volume * quote
+    return (
+        f'[{open_time},"{o // one}.{o % one:08d}","{h // one}.{h % one:08d}","{lo // one}.{lo % one:08d}",'
+        f'"{c // one}.{c % one:08d}","{v // one}.{v % one:08d}",{close_time},"{q // one}.{q % one:08d}",{bar.trades},'
+        f'"{tv // one}.{tv % one:08d}","{tq // one}.{tq % one:08d}","0"]'
+    )
+
+
+# The tick and the lot step per symbol, in units of the eighth decimal.
+_UNITS = {
+    symbol: (10 ** (8 - listing.tick_decimals), 10 ** (8 - listing.step_decimals))
+    for symbol, listing in LISTINGS.items()
+}
+
+
+def _decimal(eighths: int) -> str:
+    """Print a number of eighth decimals the way Binance does, always with eight of them."""
+    return f"{eighths // _ONE_COIN}.{eighths % _ONE_COIN:08d}"
+
+
+def _error(code: int, message: str) -> bytes:
+    return _compact({"code": code, "msg": message}).encode()
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

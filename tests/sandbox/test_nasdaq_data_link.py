@@ -1,0 +1,162 @@
+"""Nasdaq Data Link: the real bars arrive complete and letter by letter; keys, filters, paging and limits."""
+
+import gzip
+import importlib.resources
+import json
+from collections import Counter
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from sandbox.contract import Request
+from sandbox.dialects.nasdaq_data_link import SANDBOX_KEY, NasdaqDataLink
+from tests.sandbox.conftest import TABLE
+
+NOW_S = 1_795_415_820.5
+PATH = "/datatables/WIKI/PRICES.json"
+
+
+def lines_of_the_wheel():
+    packed = (importlib.resources.files("bokeh_sampledata") / "_data" / "stocks.csv.gz").read_bytes()
+    return gzip.decompress(packed).decode().splitlines()[1:]
+
+
+def read_all(sandbox, **query):
+    """Return all rows of a query as CSV lines of the numbers' own text, and the number of pages."""
+    lines, pages, cursor = [], 0, None
+    while pages == 0 or cursor is not None:
+        asked = query | ({"qopts.cursor_id": cursor} if cursor else {})
+        answer = sandbox.get(f"{TABLE}?{urlencode(asked)}", **{"X-Api-Token": SANDBOX_KEY})
+        assert answer.status == 200, answer.data
+        body = json.loads(answer.data, parse_float=str, parse_int=str)
+        lines += [",".join(row) for row in body["datatable"]["data"]]
+        cursor, pages = body["meta"]["next_cursor_id"], pages + 1
+    return lines, pages
+
+
+@pytest.mark.parametrize(("per_page", "pages"), [(10_000, 2), (3_000, 5), (997, 13)])
+def test_paging_reassembles_exactly_the_rows_of_the_wheel_with_identical_text(sandbox, per_page, pages):
+    expected = lines_of_the_wheel()
+    assert len(expected) == 12_154
+    assert read_all(sandbox, **{"qopts.per_page": per_page}) == (expected, pages)
+
+
+def test_the_page_is_ten_thousand_by_default_and_a_full_last_page_ends_the_paging(sandbox):
+    assert read_all(sandbox)[1] == 2
+    assert read_all(sandbox, ticker="FB", **{"qopts.per_page": 196})[1] == 1
+
+
+def test_the_body_names_columns_and_types_and_puts_the_datatable_first(sandbox):
+    body = sandbox.read(f"{TABLE}?ticker=FB&qopts.per_page=1&api_key={SANDBOX_KEY}")
+    assert list(body) == ["datatable", "meta"]
+    assert list(body["datatable"]) == ["data", "columns"]
+    names = [column["name"] for column in body["datatable"]["columns"]]
+    assert names == ["ticker", "date", "open", "high", "low", "close", "volume", "adj_close"]
+    assert [column["type"] for column in body["datatable"]["columns"]][:2] == ["String", "Date"]
+
+
+@pytest.mark.parametrize(
+    ("query", "keep"),
+    [
+        ({"ticker": "FB,GOOG"}, lambda ticker, day: ticker in ("FB", "GOOG")),
+        ({"date": "2013-03-01"}, lambda ticker, day: day == "2013-03-01"),
+        ({"date.gte": "2013-02-28"}, lambda ticker, day: day >= "2013-02-28"),
+        ({"date.gt": "2013-02-28"}, lambda ticker, day: day > "2013-02-28"),
+        ({"date.lte": "2000-03-02"}, lambda ticker, day: day <= "2000-03-02"),
+        ({"date.lt": "2000-03-02"}, lambda ticker, day: day < "2000-03-02"),
+        (
+            {"ticker": "IBM", "date.gte": "2005-01-01", "date.lt": "2006-01-01"},
+            lambda ticker, day: ticker == "IBM" and day.startswith("2005"),
+        ),
+        ({"ticker": "NOPE"}, lambda ticker, day: False),
+    ],
+)
+def test_filters_keep_exactly_the_matching_rows(sandbox, query, keep):
+    expected = [line for line in lines_of_the_wheel() if keep(*line.split(",")[:2])]
+    assert read_all(sandbox, **query)[0] == expected
+
+
+def test_columns_come_as_asked_and_in_that_order(sandbox):
+    body = sandbox.read(f"{TABLE}?ticker=AAPL&date=2000-03-01&qopts.columns=close,ticker&api_key={SANDBOX_KEY}")
+    assert body["datatable"]["data"] == [[130.31, "AAPL"]]
+
+
+def test_the_truth_tells_rows_and_first_and_last_day_per_ticker(sandbox):
+    truth = sandbox.control("GET", "truth/nasdaq_data_link")[1]
+    rows = Counter(line.split(",")[0] for line in lines_of_the_wheel())
+    assert {ticker: entry["rows"] for ticker, entry in truth.items()} == rows
+    assert truth["AAPL"] == {"rows": 3270, "first": "2000-03-01", "last": "2013-03-01"}
+
+
+def ask(dialect, *, now_s=NOW_S, path=PATH, headers=None, **query):
+    texts = {"ticker": "FB", "qopts.per_page": "1"} | {name.replace("__", "."): text for name, text in query.items()}
+    return dialect.answer(Request(path, texts, headers or {}, "127.0.0.1", now_s))
+
+
+def code_of(answer):
+    return answer.status, json.loads(answer.body)["quandl_error"]["code"]
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return NasdaqDataLink(7)
+
+
+@pytest.fixture
+def dialect(loaded):
+    loaded.forget_spending()
+    return loaded
+
+
+def test_a_key_in_query_or_header_is_checked(dialect):
+    assert ask(dialect, api_key=SANDBOX_KEY).status == 200
+    assert ask(dialect, headers={"x-api-token": SANDBOX_KEY}).status == 200
+    assert code_of(ask(dialect, api_key="wrong")) == (400, "QEAx01")
+    assert code_of(ask(dialect, headers={"x-api-token": "wrong"})) == (400, "QEAx01")
+
+
+def test_fifty_calls_a_day_are_free_without_a_key(dialect):
+    assert [ask(dialect).status for _ in range(51)] == [200] * 50 + [429]
+    refused = ask(dialect)
+    assert code_of(refused) == (429, "QELx01")
+    assert b"You have exceeded the anonymous user limit of 50 calls per day." in refused.body
+    assert ask(dialect, api_key=SANDBOX_KEY).status == 200
+    assert ask(dialect, now_s=NOW_S + 86_400).status == 200
+
+
+def test_with_a_key_no_ten_seconds_hold_more_than_300_calls(dialect):
+    granted = [ask(dialect, api_key=SANDBOX_KEY, now_s=NOW_S + i / 50).status for i in range(600)]
+    assert granted == [200] * 300 + [429] * 200 + [200] * 100
+    refused = ask(dialect, api_key=SANDBOX_KEY, now_s=NOW_S + 9)
+    assert b"speed limit of 300 calls per 10 seconds" in refused.body
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({"path": "/datatables/WIKI/NOPE.json"}, (404, "QECx02")),
+        ({"qopts__columns": "ticker,nope"}, (422, "QESx04")),
+        ({"nope": "1"}, (422, "QESx04")),
+        ({"open__gte": "1"}, (422, "QESx04")),
+        ({"date__gte": "yesterday"}, (422, "QESx01")),
+        ({"qopts__per_page": "10001"}, (422, "QESx01")),
+        ({"qopts__cursor_id": "nonsense"}, (422, "QESx01")),
+    ],
+)
+def test_a_wrong_request_is_refused_in_the_providers_words(dialect, query, expected):
+    assert code_of(ask(dialect, **query)) == expected
+
+
+def test_a_cursor_holds_only_for_the_query_it_came_from(dialect):
+    cursor = json.loads(ask(dialect).body)["meta"]["next_cursor_id"]
+    assert ask(dialect, qopts__cursor_id=cursor).status == 200
+    assert ask(dialect, qopts__cursor_id=cursor, ticker="IBM").status == 422
+
+
+def test_the_key_never_shows_in_log_or_output(sandbox):
+    sandbox.get(f"{TABLE}?ticker=FB&api_key={SANDBOX_KEY}")
+    sandbox.get(f"{TABLE}?api%5Fkey={quote(SANDBOX_KEY)}&ticker=FB")
+    sandbox.arm("nasdaq_data_link", "empty", match=f"api_key={SANDBOX_KEY}")
+    shown = json.dumps([sandbox.control("GET", path)[1] for path in ("requests?log=1", "faults", "limits", "health")])
+    assert SANDBOX_KEY not in shown
+    assert "ticker=FB&api_key=***" in shown
