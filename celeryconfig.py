@@ -78,8 +78,9 @@ worker_eta_task_limit = 500  # a fuse: waits are due times in the job table, not
 #: The only pool in which Flower's and `celery control`'s scaling, time limits and terminate work.
 worker_pool = "prefork"
 worker_proc_alive_timeout = 30.0  # children import polars and open connections before they take work
-worker_soft_shutdown_timeout = 25  # with REMAP_SIGTERM=SIGQUIT: finish what runs, then leave
-worker_enable_soft_shutdown_on_idle = True
+#: SIGTERM ends consuming and waits for what runs (at most the time limit); soft shutdown was tried and dropped: it
+#: sleeps its whole timeout in the signal handler, so a worker with one 50 ms task took 25 s to leave, unacknowledged.
+worker_soft_shutdown_timeout = 0
 worker_lost_wait = 5.0
 worker_consumer = "tasks.consumer:FarmConsumer"  # files what it can't decode
 

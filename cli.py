@@ -116,7 +116,7 @@ def follow_series(
         raise FixRequest(f"--since is for bars: {provider} has no history of {dataset}")
     context = _context()
     with context.sessions.begin() as session:
-        names = follow(session, found, call.dataset, instruments, interval=call.interval, since=start)
+        names = follow(session, found, call.dataset, instruments, interval=call.interval, since=start, now=now)
         owed = 0
         if start is not None and call.interval is not None:
             owed = plan_history(session, found, names, interval=call.interval, start=start, end=now, now=now)

@@ -80,10 +80,10 @@ def _order(context: Context) -> None:
     with context.sessions.begin() as session:
         name, tickers, interval, since = HISTORY
         provider = providers.get(name)
-        follow(session, provider, "bars", tickers, interval=interval, since=since)
+        follow(session, provider, "bars", tickers, interval=interval, since=since, now=now)
         plan_history(session, provider, tickers, interval=interval, start=since, end=now, now=now)
         for live, dataset, live_interval in LIVE:
-            follow(session, providers.get(live), dataset, PAIRS, interval=live_interval, since=None)
+            follow(session, providers.get(live), dataset, PAIRS, interval=live_interval, since=None, now=now)
     wake_leader(context.redis)
 
 

@@ -37,8 +37,11 @@ def follow(
     *,
     interval: str | None,
     since: datetime | None,
+    now: datetime,
 ) -> list[str]:
     """Follow these series from now on and return their instruments; an earlier `since` extends a series' history.
+
+    Their newest rows are owed at once; from then on the schedule's next slot takes them along.
 
     Raises FixRequest (UnknownName) before anything is written when the provider does not have one of them.
     """
@@ -62,6 +65,15 @@ def follow(
         for name in sorted(names)
     ]
     session.execute(earlier, rows)
+    first_poll = NewJob(
+        key=f"first:{facts.name}:{dataset}:{interval or ''}:{now.isoformat()}",
+        task=f"{FETCH_PREFIX}{facts.name}",
+        lane="live",
+        kwargs={"dataset": dataset, "instruments": names, "interval": interval},
+        due_at=now,
+        priority=2,
+    )
+    insert_jobs(session, [first_poll])
     return names
 
 

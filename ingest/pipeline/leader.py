@@ -182,10 +182,11 @@ class Leader:
                 job.task, error, job.kwargs, task_id=f"job:{job.id}:{job.attempt}", queue=job.lane, job_id=job.id
             )
             dead_letters.write_letter(session, letter)
-        if expired or lost.returned or lost.reload or lost.dead:
+        if expired:
+            log.warning("jobs_expired", count=expired)
+        if lost.returned or lost.reload or lost.dead:
             log.warning(
                 "leases_lost",
-                expired=expired,
                 returned=len(lost.returned),
                 reloaded=len(lost.reload),
                 dead=len(lost.dead),

@@ -43,6 +43,7 @@ def test_a_split_window_covers_exactly_the_window_in_order(window, rows):
     assert [part_start for part_start, _ in parts] == edges[:-1]
     assert edges[-1] == end
     assert all(a < b for a, b in parts)
+    assert all(bar_open(cut, interval) == cut for cut in edges[1:-1])
 
 
 @given(windows(), st.integers(1, 50))

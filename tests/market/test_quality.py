@@ -109,6 +109,7 @@ def test_a_warning_is_only_given_for_a_row_that_is_stored():
     good, findings = checked(bars({"close": "99"}, {"close": "99", "volume": "x"}, {"close": "-inf"}))
     assert {(f.rule, f.rows) for f in findings} == {("price_outside_range", 1), ("not_a_number", 2)}
     assert good.height == 1
+    assert [f.rule for f in checked(bars({"close": "99", "volume": "x"}))[1]] == ["not_a_number"]
 
 
 @pytest.mark.parametrize("change", [{"open": "12.01"}, {"close": "8.99"}])

@@ -2,6 +2,7 @@
 
 import json
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -83,6 +84,13 @@ def test_a_row_has_the_twelve_documented_columns_in_their_types(exchange):
     assert row[6] == row[0] + MINUTE - 1
     assert all(re.fullmatch(r"\d+\.\d{8}", row[i]) for i in (1, 2, 3, 4, 5, 7, 9, 10))
     assert row[11] == "0"
+
+
+def test_the_printed_volumes_fit_the_printed_prices(exchange):
+    for row in json.loads(ask(exchange, **BTC_MINUTES, endTime=OPEN_NOW - MINUTE).body):
+        low, high, volume, quote, taker, taker_quote = (Decimal(row[i]) for i in (3, 2, 5, 7, 9, 10))
+        assert low * volume <= quote <= high * volume
+        assert taker / volume == pytest.approx(taker_quote / quote, abs=Decimal("0.0001"))
 
 
 def test_the_last_row_is_forming_its_close_lies_ahead_and_its_values_move(exchange):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.secrets_mask import mask_secrets
 from tests.sandbox.conftest import REPOSITORY, TABLE, start_sandbox
 
 PING = b"GET /binance/api/v3/ping HTTP/1.1\r\nHost: sandbox\r\n\r\n"
@@ -120,6 +121,12 @@ def test_requests_are_counted_by_provider_and_status_and_can_be_reset(sandbox):
     ]
     sandbox.control("DELETE", "requests")
     assert sandbox.control("GET", "requests")[1] == {"providers": {}}
+
+
+@pytest.mark.parametrize("name", ["api_key", "apikey", "access_key", "token", "API_KEY", "api%5Fkey", "api_%6Bey"])
+def test_the_values_of_secret_parameters_are_masked_however_the_name_is_written(name):
+    assert mask_secrets(f"symbol=A&{name}=abc&limit=5%25") == f"symbol=A&{name}=***&limit=5%25"
+    assert mask_secrets(f"{name}=abc") == f"{name}=***"
 
 
 def test_limits_can_be_turned_and_turning_forgets_what_was_spent(sandbox):

@@ -42,8 +42,8 @@ def test_what_never_ends_is_a_timeout_at_the_deadline_and_spares_the_rest(
 ) -> None:
     client = connect()
     began = time.monotonic()
-    got = send(client, server, "/ok/1", path, "/ok/2", path, deadline_s=0.4)
-    assert 0.4 <= time.monotonic() - began < 0.4 + LATE_S
+    got = send(client, server, "/ok/1", path, "/ok/2", path, deadline_s=0.25)
+    assert 0.25 <= time.monotonic() - began < 0.25 + LATE_S
     assert [answer(got[0]).body, answer(got[2]).body] == [b"ok 1", b"ok 2"]
     assert {failure(got[1]).kind, failure(got[3]).kind} == {"timeout"}
     assert answer(send(client, server, "/ok/after")[0]).body == b"ok after"
@@ -51,16 +51,16 @@ def test_what_never_ends_is_a_timeout_at_the_deadline_and_spares_the_rest(
 
 def test_an_endless_answer_ends_at_the_deadline_if_not_at_the_cap(connect: OpenClient, server: LocalServer) -> None:
     began = time.monotonic()
-    got = send(connect(), server, "/endless", deadline_s=0.4, max_bytes=10**12)
-    assert time.monotonic() - began < 0.4 + LATE_S
+    got = send(connect(), server, "/endless", deadline_s=0.25, max_bytes=10**12)
+    assert time.monotonic() - began < 0.25 + LATE_S
     assert failure(got[0]).kind == "timeout"
 
 
 def test_more_hanging_requests_than_connections_end_together(connect: OpenClient, server: LocalServer) -> None:
     client = connect(4)
     began = time.monotonic()
-    got = send(client, server, *["/hang"] * 50, deadline_s=0.4)
-    assert time.monotonic() - began < 0.4 + LATE_S
+    got = send(client, server, *["/hang"] * 50, deadline_s=0.25)
+    assert time.monotonic() - began < 0.25 + LATE_S
     assert {failure(outcome).kind for outcome in got} == {"timeout"}
     assert len(server.paths) == 4
     assert answer(send(client, server, "/ok/after")[0]).body == b"ok after"
@@ -72,7 +72,7 @@ def test_a_deadline_that_has_passed_sends_nothing(connect: OpenClient, server: L
     assert server.paths == []
 
 
-@pytest.mark.parametrize("path", [f"/big/{CAP + 1}", f"/gzip/{CAP + 1}", "/gzip/50000000", "/endless"])
+@pytest.mark.parametrize("path", [f"/big/{CAP + 1}", f"/gzip/{CAP + 1}", "/gzip/10000000", "/endless"])
 def test_a_body_over_the_cap_is_too_large_once_decompressed(
     connect: OpenClient, server: LocalServer, path: str
 ) -> None:
@@ -126,7 +126,7 @@ def test_a_host_that_does_not_accept_is_a_timeout_after_the_connect_timeout(
     connect: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (curl_handle, pooled):
-        monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
     with ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind(("127.0.0.1", 0))
@@ -138,7 +138,7 @@ def test_a_host_that_does_not_accept_is_a_timeout_after_the_connect_timeout(
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
         began = time.monotonic()
         got = connect().send([Request("/ok")], Endpoint(url), deadline_s=5, max_bytes=CAP)
-        assert 0.25 < time.monotonic() - began < 0.3 + LATE_S
+        assert 0.15 < time.monotonic() - began < 0.2 + LATE_S
     assert failure(got[0]).kind == "timeout"
 
 
@@ -146,8 +146,8 @@ def test_waiting_for_a_free_connection_does_not_count_as_connecting(
     connect: OpenClient, server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (curl_handle, pooled):
-        monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.3)
-    got = send(connect(1), server, *["/slow/0.2"] * 4)
+        monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+    got = send(connect(1), server, *["/slow/0.1"] * 4)
     assert [answer(outcome).body for outcome in got] == [b"slow"] * 4
 
 
