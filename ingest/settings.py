@@ -54,8 +54,8 @@ class Settings(BaseSettings):
     tickfarm_flower_port: int = Field(default=5555, ge=0, le=65535)
     tickfarm_sandbox_port: int = Field(default=8700, ge=0, le=65535)
     tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
-    #: requests a second a provider gets at most, farm-wide, on top of its own limit (0: only its own limit)
-    tickfarm_max_requests_s: float = Field(default=0.0, ge=0)
+    #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced
+    tickfarm_pace: bool = True
 
     @classmethod
     def settings_customise_sources(

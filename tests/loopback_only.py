@@ -53,10 +53,17 @@ class LoopbackCurl(pycurl.Curl):
         self.setopt(pycurl.OPENSOCKETFUNCTION, _open_socket)
 
 
+class _HandedOver(socket.socket):
+    """A socket for libcurl. pycurl duplicates it and drops ours, which must close then, and without a warning."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _open_socket(_purpose: int, address: Any) -> Any:
     if not is_local(address.addr):
         return pycurl.SOCKET_BAD
-    return socket.socket(address.family, address.socktype, address.protocol)
+    return _HandedOver(address.family, address.socktype, address.protocol)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,6 @@
-"""Fetch: ask a provider for a batch and keep its raw answers. It decides nothing about their meaning.
+"""Fetch: ask a provider for a batch, keep its raw answers, and settle what becomes of the job.
+
+Deliberately not here: sending (sending), and what the answers mean (normalize).
 
 One transaction at its end commits everything: the fetch log, where the payload lies, jobs for pages not yet asked and
 for parts that failed, findings for answers that were errors, and the job's next state.
@@ -6,10 +8,9 @@ for parts that failed, findings for answers that were errors, and the job's next
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
@@ -18,23 +19,18 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError
-from ingest.payloads import Place, StoredAnswer, pack, payload_key
+from ingest.errors import FixRequest, SlowDown
+from ingest.payloads import Place, pack, payload_key
 from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.parts import Part, part_job
+from ingest.pipeline.sending import Sent, Trouble, send
 from ingest.providers.contract import Provider
-from ingest.settings import provider_endpoint
-from ingest.transport.retry import Decision, Defer, GiveUp, RetryLater, RetryNow, decide, failure_to_error
-from ingest.wire import Answer, Endpoint, Request
+from ingest.transport.retry import Decision, Defer, GiveUp, RetryLater, RetryNow
+from ingest.wire import Request
 from models import FetchLog, Finding, Series
-
-#: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
-MAX_ROUNDS = 10
-#: Shorter waits for pace are slept here; longer ones go back to the job table and free the worker.
-MAX_SLEEP_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -51,32 +47,6 @@ class Outcome:
     reason: str | None = None
 
 
-@dataclass(slots=True)
-class _Trouble:
-    """A request that brought no usable answer, and what is to be done about it."""
-
-    request: Request
-    error: TickfarmError
-    decision: Decision
-    answer_index: int | None
-
-
-@dataclass(slots=True)
-class _Sent:
-    """What came of the requests that were sent, and the ones that were not."""
-
-    answers: list[StoredAnswer] = field(default_factory=list)
-    troubles: list[_Trouble] = field(default_factory=list)
-    left: list[Request] = field(default_factory=list)
-    left_wait_s: float = 0.0
-    requests: int = 0
-    weight: int = 0
-
-    @property
-    def good(self) -> int:
-        return sum(kept.rule is None for kept in self.answers)
-
-
 def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     """Do a leased job's fetch and commit its outcome.
 
@@ -90,7 +60,7 @@ def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     if not requests:
         return _nothing_to_do(context, job)
     with context.leases.hold(job.id, job.attempt):
-        sent = _send(context, provider, requests, failures=job.failures + 1)
+        sent = send(context, provider, requests, failures=job.failures + 1)
         return _commit(context, provider, call, job, sent, duration_ms=int((time.monotonic() - began) * 1000))
 
 
@@ -123,76 +93,8 @@ def _nothing_to_do(context: Context, job: Leased) -> Outcome:
     return Outcome("done", reason="nothing of this kind is followed")
 
 
-def _send(context: Context, provider: Provider, requests: list[Request], *, failures: int) -> _Sent:
-    """Send the requests and follow their pages, as far as pace, rounds and the deadline allow."""
-    facts = provider.facts
-    spec = facts.key
-    endpoint = provider_endpoint(
-        context.settings,
-        name=facts.name,
-        base_url=facts.base_url,
-        key_env=spec.env if spec else None,
-        place=spec.place if spec else "header",
-        key_name=spec.name if spec else "",
-    )
-    sent = _Sent(left=requests)
-    deadline = time.monotonic() + context.settings.tickfarm_fetch_deadline_s
-    for _ in range(MAX_ROUNDS):
-        todo = sent.left
-        weight = sum(request.weight for request in todo)
-        wait_s = context.pacer.take(facts.name, facts.limits, requests=len(todo), weight=weight)
-        if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
-            sent.left_wait_s = wait_s
-            break
-        time.sleep(wait_s)
-        sent.left = []
-        sent.requests += len(todo)
-        sent.weight += weight
-        _round(context, provider, endpoint, todo, sent=sent, deadline=deadline, failures=failures)
-        if not sent.left:
-            break
-    return sent
-
-
-def _round(
-    context: Context,
-    provider: Provider,
-    endpoint: Endpoint,
-    todo: Sequence[Request],
-    *,
-    sent: _Sent,
-    deadline: float,
-    failures: int,
-) -> None:
-    """Send one round; put answers, troubles and following pages into `sent`."""
-    outcomes = context.client.send(
-        todo,
-        endpoint,
-        deadline_s=max(deadline - time.monotonic(), 0.1),
-        max_bytes=context.settings.tickfarm_max_answer_bytes,
-    )
-    for outcome in outcomes:
-        if isinstance(outcome, Answer):
-            error = provider.error_of(outcome)
-            sent.answers.append(StoredAnswer(outcome, None if error is None else _rule(error)))
-            index: int | None = len(sent.answers) - 1
-        else:
-            error, index = failure_to_error(outcome, provider.facts.name), None
-        if error is not None:
-            decision = decide(error, failures, random.Random())
-            sent.troubles.append(_Trouble(outcome.request, error, decision, index))
-        elif isinstance(outcome, Answer):
-            following = provider.next_page(outcome.request, outcome)
-            if following is not None:
-                sent.left.append(following)
-
-
-def _rule(error: TickfarmError) -> str:
-    return error.rule if isinstance(error, BadData) else "provider_error"
-
-
 def _commit(
-    context: Context, provider: Provider, call: FetchCall, job: Leased, sent: _Sent, *, duration_ms: int
+    context: Context, provider: Provider, call: FetchCall, job: Leased, sent: Sent, *, duration_ms: int
 ) -> Outcome:
     """Keep the payload, then commit all that follows from the fetch in one transaction."""
     now = datetime.now(UTC)
@@ -224,7 +126,7 @@ def _commit(
 
 
 def _next_state(
-    session: Session, call: FetchCall, job: Leased, sent: _Sent, *, now: datetime, name: str, size_bytes: int
+    session: Session, call: FetchCall, job: Leased, sent: Sent, *, now: datetime, name: str, size_bytes: int
 ) -> Outcome:
     """Decide and write the job's next state and the jobs for what is left of it."""
     reason = str(sent.troubles[0].error) if sent.troubles else None
@@ -243,7 +145,7 @@ def _next_state(
     return Outcome("failed", requests=sent.requests, failed=len(sent.troubles), reason=reason)
 
 
-def _whole(session: Session, job: Leased, sent: _Sent, now: datetime, reason: str | None) -> Outcome | None:
+def _whole(session: Session, job: Leased, sent: Sent, now: datetime, reason: str | None) -> Outcome | None:
     """Settle a fetch that brought nothing at all: the job itself waits or dies. None if its parts must differ."""
     if not sent.troubles:
         until = now + timedelta(seconds=sent.left_wait_s)
@@ -271,7 +173,7 @@ def _whole(session: Session, job: Leased, sent: _Sent, now: datetime, reason: st
             assert_never(decision)
 
 
-def _can_be_split(troubles: Sequence[_Trouble]) -> bool:
+def _can_be_split(troubles: Sequence[Trouble]) -> bool:
     return any(isinstance(one.error, FixRequest) and len(one.request.instruments) > 1 for one in troubles)
 
 
@@ -279,7 +181,7 @@ def _delay_s(decision: Decision) -> float:
     return decision.delay_s if isinstance(decision, RetryLater | Defer) else 0.0
 
 
-def _parts(sent: _Sent, now: datetime) -> list[Part]:
+def _parts(sent: Sent, now: datetime) -> list[Part]:
     """Cut what is left into parts: pages not asked yet, and failed requests by what is to be done about them."""
     parts = []
     if sent.left:
@@ -317,7 +219,7 @@ def _log_row(
     provider: Provider,
     call: FetchCall,
     job: Leased,
-    sent: _Sent,
+    sent: Sent,
     *,
     now: datetime,
     name: str,
@@ -345,7 +247,7 @@ def _log_row(
     )
 
 
-def _findings(provider: Provider, call: FetchCall, job: Leased, sent: _Sent, name: str) -> list[Finding]:
+def _findings(provider: Provider, call: FetchCall, job: Leased, sent: Sent, name: str) -> list[Finding]:
     """Answers that came as a success and were none: evidence a person will want to see."""
     found = []
     for trouble in sent.troubles:

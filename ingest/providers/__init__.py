@@ -10,11 +10,13 @@ from typing import cast
 from ingest.errors import UnknownName
 from ingest.providers.contract import Provider
 
+_NO_PROVIDERS = {"__init__", "contract", "answers"}
+
 
 @cache
 def names() -> tuple[str, ...]:
     """Return every provider's name, sorted."""
-    return tuple(sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in {"__init__", "contract"}))
+    return tuple(sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_PROVIDERS))
 
 
 @cache

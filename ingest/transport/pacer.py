@@ -18,6 +18,8 @@ from ingest.wire import Limit
 
 # Above this a window is a quota (a day, a month): an even pace would make the first answers of "50 per day" take hours.
 LONGEST_PACED_WINDOW_S: Final = 60
+#: Longer than any window: a place is reserved however far ahead it lies.
+LONGEST_WAIT_S: Final = 366 * 86_400.0
 _SCRIPT: Final = Path(__file__).with_suffix(".lua")
 
 
@@ -46,14 +48,23 @@ class Pacer:
         self._script = redis.register_script(_SCRIPT.read_text(encoding="utf-8"))
         self._prefix = prefix
 
-    def take(self, provider: str, limits: Sequence[Limit], requests: int, weight: int) -> float:
+    def take(
+        self,
+        provider: str,
+        limits: Sequence[Limit],
+        requests: int,
+        weight: int,
+        *,
+        max_wait_s: float = LONGEST_WAIT_S,
+    ) -> float:
         """Reserve a batch's place and return the seconds to wait before it may go (0.0: now).
 
-        The place is taken by the call: a caller that does not send after the wait wastes it. `weight` is the batch's
-        whole weight. Raises FixRequest for a batch larger than a limit's amount, which no pace can carry, and redis'
-        own exceptions if Redis is away: then nothing is known to be free, so the caller must wait.
+        The place is taken by the call, unless the wait is longer than `max_wait_s`: then nothing is reserved, and the
+        caller comes back after it. `weight` is the batch's whole weight. Raises FixRequest for a batch larger than a
+        limit's amount, which no pace can carry, and redis' own exceptions if Redis is away: then nothing is known to
+        be free, so the caller must wait.
         """
-        arguments: list[str | float] = []
+        arguments: list[str | float] = [round(max_wait_s * 1_000_000)]
         for limit in limits:
             cost = requests if limit.unit == "requests" else weight
             if cost > limit.amount:
@@ -64,7 +75,7 @@ class Pacer:
             unit_us = limit.per_s * 1_000_000 / (limit.amount - burst(limit) + 1)
             field = f"{limit.unit}:{limit.amount}:{limit.per_s}"
             arguments += [field, round(cost * unit_us), round(burst(limit) * unit_us)]
-        if not arguments:
+        if not limits:
             return 0.0
         wait_us = self._script(keys=[pace_key(self._prefix, provider)], args=arguments)
         return int(wait_us) / 1_000_000

@@ -10,7 +10,8 @@ Invariant: a wait a provider asked for is never undercut; a wait of our own is n
     429, 418 with Retry-After, SlowDown with a time  defer exactly that long, or a little longer
     429, 418 without                                 again later like a failure, then defer by the cap: never give up
     too large, other 3xx and 4xx, FixRequest         give up: asking again can't help
-    BadData, LeaseLost                               give up: a finding; somebody else has the job
+    BadData (a page that is none)                    again later like a failure: CDNs send such pages for a while
+    LeaseLost                                        give up: somebody else has the job
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, assert_never
 
-from ingest.errors import BadData, FixRequest, LeaseLost, SlowDown, TickfarmError, TryAgain
+from ingest.errors import FixRequest, LeaseLost, SlowDown, TickfarmError, TryAgain
 from ingest.wire import Failure, FailureKind
 
 # No provider of ours bans for longer: Binance's 418 lasts "from 2 minutes to 3 days".
@@ -83,8 +84,6 @@ def decide(cause: TickfarmError | FailureKind, failures: int, rng: random.Random
             return GiveUp("the lease is lost: somebody else has the job")
         case FixRequest():
             return GiveUp(f"asking again can't help: {cause}")
-        case BadData():
-            return GiveUp(f"the data can't be used ({cause.rule}): {cause}")
         case SlowDown():
             return _slow_down(cause, failures, rng, policy)
         case _:

@@ -6,42 +6,18 @@ Invariant: every client made by a test is closed by the end of it.
 from __future__ import annotations
 
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import pycurl
 import pytest
 
 from ingest.transport.client import Client, open_client
-from tests import loopback_only
 from tests.transport.server import LocalServer, serving
 
 OpenClient = Callable[..., Client]
 OPENSSL = shutil.which("openssl")
-
-
-class _HandedOver(socket.socket):
-    """A socket for libcurl. pycurl duplicates it and drops ours, which must close then, and without a warning."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _open_socket(_purpose: int, address: Any) -> Any:
-    if not loopback_only.is_local(address.addr):
-        return pycurl.SOCKET_BAD
-    return _HandedOver(address.family, address.socktype, address.protocol)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_open_socket() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loopback_only, "_open_socket", _open_socket)
-        yield
 
 
 @pytest.fixture

@@ -131,3 +131,13 @@ def test_redis_away_is_said_as_it_is(tmp_path: object) -> None:
         pytest.raises(redis.ConnectionError),
     ):
         Pacer(nobody).take("binance", [MINUTE], 1, 1)
+
+
+def test_a_place_too_far_ahead_is_not_reserved(store: redis.Redis) -> None:
+    pacer, limit = Pacer(store), Limit(60, 60, "test")
+    assert pacer.take("fred", [limit], 60, 60) == 0.0
+
+    waits = [pacer.take("fred", [limit], 1, 1, max_wait_s=1.0) for _ in range(5)]
+
+    assert max(waits) - min(waits) < 1.0, "each refused call would have pushed the next one a second further"
+    assert min(waits) > 50

@@ -93,12 +93,17 @@ def test_a_429_without_retry_after_backs_off_and_never_kills_the_job() -> None:
     assert patient.delay_s == pytest.approx(DEFAULT.cap_s, rel=0.1)
 
 
+def test_a_page_that_is_none_is_asked_for_again_until_the_retries_are_used_up() -> None:
+    page = BadData("an HTML page", rule="not_json")
+    assert isinstance(decide(page, 1, dice()), RetryLater)
+    assert isinstance(decide(page, DEFAULT.retries + 1, dice()), GiveUp)
+
+
 @pytest.mark.parametrize(
     "cause",
     [
         FixRequest("no"),
         UnknownName("instrument", "X", ["A"]),
-        BadData("null bar", rule="null"),
         LeaseLost("gone"),
         "too_large",
     ],

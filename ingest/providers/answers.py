@@ -1,7 +1,7 @@
 """What any provider's answer is read for first: the HTTP status, Retry-After, whether the body is JSON.
 
-Deliberately not here: a provider's own error bodies and rows (its file). A folder, because every .py file beside it is
-taken for a provider. Invariant: no word of a body enters a message, since providers echo keys in their errors.
+Deliberately not here: a provider's own error bodies and rows (its file).
+Invariant: no word of a body enters a message, since providers echo keys in their errors.
 """
 
 from __future__ import annotations

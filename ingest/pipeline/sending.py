@@ -1,0 +1,142 @@
+"""Sending: the requests of a batch go out at the provider's pace, and their pages are followed.
+
+Deliberately not here: what becomes of the job (fetch). Invariant: every request that was to be sent ends up in exactly
+one of three places: an answer, a trouble, or what is left for later.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ingest.errors import BadData, TickfarmError
+from ingest.payloads import StoredAnswer
+from ingest.pipeline.context import Context
+from ingest.providers.contract import Facts, Provider
+from ingest.settings import provider_endpoint
+from ingest.transport.retry import Decision, RetryNow, decide, failure_to_error
+from ingest.wire import Answer, Endpoint, Failure, Request
+
+#: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
+MAX_ROUNDS = 10
+#: Shorter waits for pace are slept here; longer ones go back to the job table and free the worker.
+MAX_SLEEP_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A request that brought no usable answer, why, and what is to be done about it.
+
+    `answer_index` is its place among the answers, where there was an answer at all.
+    """
+
+    request: Request
+    error: TickfarmError
+    decision: Decision
+    answer_index: int | None
+
+
+@dataclass(slots=True)
+class Sent:
+    """What came of the requests that were sent, and the ones that were not, with how long these must wait."""
+
+    answers: list[StoredAnswer] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    left: list[Request] = field(default_factory=list)
+    left_wait_s: float = 0.0
+    requests: int = 0
+    weight: int = 0
+
+    @property
+    def good(self) -> int:
+        """Return how many answers can be loaded."""
+        return sum(kept.rule is None for kept in self.answers)
+
+
+def send(context: Context, provider: Provider, requests: Sequence[Request], *, failures: int) -> Sent:
+    """Send the requests and follow their pages, as far as pace, rounds and the deadline allow.
+
+    `failures` counts the one that may come now. Raises Redis' errors when the pacer can't be asked.
+    """
+    sent = Sent(left=list(requests))
+    endpoint = endpoint_of(context, provider.facts)
+    deadline = time.monotonic() + context.settings.tickfarm_fetch_deadline_s
+    for number in range(MAX_ROUNDS):
+        todo = _at_once(provider.facts, sent.left)
+        wait_s = _pace(context, provider.facts, todo)
+        if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
+            sent.left_wait_s = wait_s
+            break
+        time.sleep(wait_s)
+        sent.left = sent.left[len(todo) :]
+        sent.requests += len(todo)
+        sent.weight += sum(request.weight for request in todo)
+        outcomes = context.client.send(
+            todo,
+            endpoint,
+            deadline_s=max(deadline - time.monotonic(), 0.1),
+            max_bytes=context.settings.tickfarm_max_answer_bytes,
+        )
+        for outcome in outcomes:
+            _sort(provider, outcome, sent, failures=failures + number)
+        if not sent.left:
+            break
+    return sent
+
+
+def endpoint_of(context: Context, facts: Facts) -> Endpoint:
+    """Return where the provider's requests go now, with its key if one is set."""
+    spec = facts.key
+    return provider_endpoint(
+        context.settings,
+        name=facts.name,
+        base_url=facts.base_url,
+        key_env=spec.env if spec else None,
+        place=spec.place if spec else "header",
+        key_name=spec.name if spec else "",
+    )
+
+
+def _at_once(facts: Facts, requests: Sequence[Request]) -> list[Request]:
+    """Return the first requests that fit into every limit of the provider; at least one."""
+    room = {limit: limit.amount for limit in facts.limits}
+    for count, request in enumerate(requests):
+        for limit in facts.limits:
+            room[limit] -= request.weight if limit.unit == "weight" else 1
+        if count and min(room.values(), default=0) < 0:
+            return list(requests[:count])
+    return list(requests)
+
+
+def _pace(context: Context, facts: Facts, todo: Sequence[Request]) -> float:
+    if not context.settings.tickfarm_pace and context.settings.tickfarm_sandbox_url:
+        return 0.0
+    weight = sum(request.weight for request in todo)
+    return context.pacer.take(facts.name, facts.limits, len(todo), weight, max_wait_s=MAX_SLEEP_S)
+
+
+def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures: int) -> None:
+    """Put one outcome where it belongs; the page after a good one, or a request to repeat at once, is left to send."""
+    index = None
+    if isinstance(outcome, Answer):
+        error = provider.error_of(outcome)
+        sent.answers.append(StoredAnswer(outcome, None if error is None else _rule(error)))
+        if error is None:
+            following = provider.next_page(outcome.request, outcome)
+            sent.left += [] if following is None else [following]
+            return
+        index = len(sent.answers) - 1
+        decision = decide(error, failures, random.Random())
+    else:
+        error = failure_to_error(outcome, provider.facts.name)
+        decision = decide(error if outcome.kind == "too_large" else outcome.kind, failures, random.Random())
+    if isinstance(decision, RetryNow):
+        sent.left.append(outcome.request)
+    else:
+        sent.troubles.append(Trouble(outcome.request, error, decision, index))
+
+
+def _rule(error: TickfarmError) -> str:
+    return error.rule if isinstance(error, BadData) else "provider_error"
