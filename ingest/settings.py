@@ -8,10 +8,11 @@ terminal finds them. Invariant: a secret is a `SecretStr` and never shows in a r
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
@@ -91,10 +92,32 @@ def provider_endpoint(
     place: Literal["query", "header"],
     key_name: str,
 ) -> Endpoint:
-    """Return where a provider's requests go: the sandbox if one is set, with the key from the environment now.
-
-    Read at send time, so that a rotated key is used by the next request; an empty variable counts as no key.
-    """
-    value = os.environ.get(key_env, "") if key_env else ""
+    """Return where a provider's requests go now: the sandbox if one is set, with its key if there is one."""
+    value = credential(key_env) if key_env else ""
     base = f"{config.tickfarm_sandbox_url.rstrip('/')}/{name}" if config.tickfarm_sandbox_url else base_url
     return Endpoint(base_url=base, key=Key(place, key_name, value) if value else None)
+
+
+def credential(variable: str) -> str:
+    """Return a provider's key: from the variable, the file that `<variable>_FILE` names, or `.env`; else "".
+
+    Read at each send, so that a rotated key is used by the next request. An empty variable counts as no key.
+    """
+    value = os.environ.get(variable, "")
+    file = os.environ.get(f"{variable}_FILE", "")
+    if not value and file:
+        value = Path(file).read_text(encoding="utf-8").strip()
+    return value or _written().get(variable, "")
+
+
+def _written() -> dict[str, str]:
+    """Return what stands in `.env`, read again only when the file changed."""
+    path = Settings.model_config.get("env_file")
+    if not isinstance(path, Path) or not path.exists():
+        return {}
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path, _changed_ns: int) -> dict[str, str]:
+    return {name: value for name, value in dotenv_values(path).items() if value}

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from typing import Any, Literal
+from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -19,9 +20,9 @@ _secrets: set[str] = set()
 
 
 def register_secret(value: str) -> None:
-    """Keep a value out of every log line from now on."""
+    """Keep a value, and its percent-encoded form, out of every log line and dead letter from now on."""
     if len(value) >= _SHORTEST_SECRET:
-        _secrets.add(value)
+        _secrets.update((value, quote(value, safe="")))
 
 
 def redact(text: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from billiard.exceptions import TimeLimitExceeded
 from celery import signals
-from celery.exceptions import WorkerLostError
+from celery.exceptions import SoftTimeLimitExceeded, WorkerLostError
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -113,7 +113,7 @@ def _file_failure(sender: Any, task_id: str, exception: BaseException, args: Any
     """File what failed for good. Runs in the child, or in the parent when the child is gone."""
     kwargs = dict(kwargs or {})
     job_id, attempt = kwargs.get("job_id"), kwargs.get("attempt")
-    is_lost = isinstance(exception, WorkerLostError | TimeLimitExceeded)
+    is_lost = isinstance(exception, WorkerLostError | TimeLimitExceeded | SoftTimeLimitExceeded)
     try:
         with _shell_context().sessions.begin() as session:
             if job_id is None:

@@ -16,8 +16,9 @@ from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
 from ingest.providers.contract import Facts, Provider
 from ingest.settings import provider_endpoint
+from ingest.telemetry import register_secret
 from ingest.transport.retry import Decision, RetryNow, decide, failure_to_error
-from ingest.wire import Answer, Endpoint, Failure, Request
+from ingest.wire import Answer, Endpoint, Failure, Limit, Request
 
 #: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
 MAX_ROUNDS = 10
@@ -61,11 +62,12 @@ def send(context: Context, provider: Provider, requests: Sequence[Request], *, f
     `failures` counts the one that may come now. Raises Redis' errors when the pacer can't be asked.
     """
     sent = Sent(left=list(requests))
-    endpoint = endpoint_of(context, provider.facts)
+    facts, endpoint = provider.facts, endpoint_of(context, provider.facts)
+    limits = facts.limits if endpoint.key is not None or facts.keyless_limits is None else facts.keyless_limits
     deadline = time.monotonic() + context.settings.tickfarm_fetch_deadline_s
     for number in range(MAX_ROUNDS):
-        todo = _at_once(provider.facts, sent.left)
-        wait_s = _pace(context, provider.facts, todo)
+        todo = _at_once(limits, sent.left)
+        wait_s = _pace(context, provider.facts.name, limits, todo)
         if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
             sent.left_wait_s = wait_s
             break
@@ -87,9 +89,9 @@ def send(context: Context, provider: Provider, requests: Sequence[Request], *, f
 
 
 def endpoint_of(context: Context, facts: Facts) -> Endpoint:
-    """Return where the provider's requests go now, with its key if one is set."""
+    """Return where the provider's requests go now, with its key if one is set, which no log line shows."""
     spec = facts.key
-    return provider_endpoint(
+    endpoint = provider_endpoint(
         context.settings,
         name=facts.name,
         base_url=facts.base_url,
@@ -97,24 +99,27 @@ def endpoint_of(context: Context, facts: Facts) -> Endpoint:
         place=spec.place if spec else "header",
         key_name=spec.name if spec else "",
     )
+    if endpoint.key is not None:
+        register_secret(endpoint.key.value)
+    return endpoint
 
 
-def _at_once(facts: Facts, requests: Sequence[Request]) -> list[Request]:
-    """Return the first requests that fit into every limit of the provider; at least one."""
-    room = {limit: limit.amount for limit in facts.limits}
+def _at_once(limits: Sequence[Limit], requests: Sequence[Request]) -> list[Request]:
+    """Return the first requests that fit into every limit; at least one."""
+    room = {limit: limit.amount for limit in limits}
     for count, request in enumerate(requests):
-        for limit in facts.limits:
+        for limit in limits:
             room[limit] -= request.weight if limit.unit == "weight" else 1
         if count and min(room.values(), default=0) < 0:
             return list(requests[:count])
     return list(requests)
 
 
-def _pace(context: Context, facts: Facts, todo: Sequence[Request]) -> float:
+def _pace(context: Context, provider: str, limits: Sequence[Limit], todo: Sequence[Request]) -> float:
     if not context.settings.tickfarm_pace and context.settings.tickfarm_sandbox_url:
         return 0.0
     weight = sum(request.weight for request in todo)
-    return context.pacer.take(facts.name, facts.limits, len(todo), weight, max_wait_s=MAX_SLEEP_S)
+    return context.pacer.take(provider, limits, len(todo), weight, max_wait_s=MAX_SLEEP_S)
 
 
 def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures: int) -> None:

@@ -64,6 +64,8 @@ class Facts:
     settle_s: float
     limits: tuple[Limit, ...]
     key: KeySpec | None = None
+    #: what holds without a key, where that is less
+    keyless_limits: tuple[Limit, ...] | None = None
     #: instruments that fit into one request, per dataset (1 where the provider takes one symbol at a time)
     batch: Mapping[str, int] | None = None
     #: "always": around the clock; "sessions": exchange days

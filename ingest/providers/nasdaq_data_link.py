@@ -46,11 +46,12 @@ facts = Facts(
     settle_s=12 * 3600.0,
     limits=(
         # "300 calls per 10 seconds, 2,000 calls per 10 minutes and a limit of 50,000 calls per day" with a free key;
-        # without one 20 per 10 minutes and 50 a day. Source: below.
+        # without one 20 per 10 minutes and 50 a day (keyless_limits). Source: below.
         Limit(300, 10, _DOCS),
         Limit(2_000, 600, _DOCS),
         Limit(50_000, 86_400, _DOCS),
     ),
+    keyless_limits=(Limit(20, 600, _DOCS), Limit(50, 86_400, _DOCS)),
     # The header form keeps it out of URLs. Source: data-link-python connection.py, api_config.py, 1.0.4.
     key=KeySpec(
         env="NASDAQ_DATA_LINK_API_KEY",
