@@ -18,7 +18,7 @@ from typing import Any
 from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import split_window
 from ingest.market.records import Parsed, Reject
-from ingest.market.symbols import is_pair, validate
+from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import epoch_ms, epoch_ms_up
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
@@ -30,6 +30,7 @@ PAGE_ROWS = 1000
 NEWEST_ROWS = 5
 #: Source: rest-api.md, 2026-07-21: klines 2; bookTicker 2 for one symbol, 4 for more.
 KLINES_WEIGHT, TICKER_WEIGHT, TICKERS_WEIGHT = 2, 2, 4
+CATALOGUE_WEIGHT = 20  # Source: rest-api.md "Exchange information", 2026-07-21.
 
 _DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md"
 
@@ -131,6 +132,22 @@ def parse(query: Query, answer: Answer) -> Parsed:
         found = f"binance: expected a list of {query.dataset}, found a JSON {type(page).__name__}"
         raise BadData(found, rule="unparsable_page", provider=facts.name)
     return _parse_tickers(page, asked) if query.dataset == "quotes" else _parse_klines(page, asked[0])
+
+
+def catalogue() -> Request | None:
+    """Return the request for all symbols; they have no separator, so base and quote come only from here."""
+    return Request("/api/v3/exchangeInfo", weight=CATALOGUE_WEIGHT)
+
+
+def listed(answer: Answer) -> list[str]:
+    """Return every pair whose legs our grammar can spell, whatever its status: history outlives trading."""
+    page = answers.load(facts.name, answer)
+    try:
+        pairs = [f"{symbol['baseAsset']}-{symbol['quoteAsset']}" for symbol in page["symbols"]]
+    except (KeyError, TypeError) as cause:
+        said = "binance: expected symbols with baseAsset and quoteAsset"
+        raise BadData(said, rule="unparsable_page", provider=facts.name) from cause
+    return [pair for pair in pairs if is_instrument(pair)]
 
 
 def native_symbol(instrument: str) -> str:

@@ -1,9 +1,10 @@
-"""What a provider file contains: facts as data and four pure functions.
+"""What a provider file contains: facts as data and pure functions.
 
     build(query)               -> the requests that answer it
     next_page(request, answer) -> the request for the page after this one, or None
     error_of(answer)           -> the error the provider put into it (even with status 200), or None
     parse(query, answer)       -> columns and rejected rows
+    catalogue(), listed(answer) -> the request for the list of instruments, and what it lists
 
 Nothing in a provider sleeps, retries, logs, opens a socket, reads the clock or the environment. It raises only
 `FixRequest` from `build` (a query the provider can't answer) and `BadData` from `parse` (a page that is no page).
@@ -89,6 +90,12 @@ class Provider(Protocol):
 
     def error_of(self, answer: Answer) -> TickfarmError | None:
         """Return the error the provider sent, whatever the status: TryAgain, SlowDown, FixRequest or BadData."""
+
+    def catalogue(self) -> Request | None:
+        """Return the request for the list of instruments, or None where the provider has none."""
+
+    def listed(self, answer: Answer) -> list[str]:
+        """Return the instruments of a catalogue's answer. Raises BadData when it can't be read."""
 
     def parse(self, query: Query, answer: Answer) -> Parsed:
         """Return the rows of a good answer as columns. Raises BadData when the page can't be read at all."""

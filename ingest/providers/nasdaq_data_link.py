@@ -186,6 +186,16 @@ def parse(query: Query, answer: Answer) -> Parsed:
     return Parsed(values, "date", tuple(rejects))
 
 
+def catalogue() -> Request | None:
+    """Return None: the table's tickers can only be read out of its rows."""
+    return None
+
+
+def listed(answer: Answer) -> list[str]:
+    """Return nothing, as there is no catalogue."""
+    return []
+
+
 def native_symbol(instrument: str) -> str:
     """Return the ticker: `BRK.B` is `BRK_B`. Raises FixRequest for a pair."""
     if is_pair(validate(instrument)):
