@@ -30,6 +30,12 @@ task_queues = tuple(
     Queue(name, Exchange(name), routing_key=name) for lane in LANES for name in (f"{lane}{LOAD_SUFFIX}", lane)
 )
 task_default_queue = "standard"  # calls by hand without a queue
+#: The leader names a queue in every message; these are for calls by hand. (The task attribute `queue` is deprecated.)
+task_routes = {
+    "tasks.fetch.*": {"queue": "standard"},
+    "tasks.normalize": {"queue": f"standard{LOAD_SUFFIX}"},
+    "tasks.store": {"queue": f"standard{LOAD_SUFFIX}"},
+}
 task_create_missing_queues = False  # a misspelt queue is an error at send, not a black hole
 
 # --- Broker ----------------------------------------------------------------------------------------------------------

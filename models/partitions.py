@@ -17,7 +17,8 @@ _LOCK = 7_461_002
 
 
 def partition_of(table: str, ts: datetime) -> tuple[str, datetime, datetime]:
-    """Return name, start and end (half-open) of the partition a row of that time belongs to."""
+    """Return name, start and end (half-open) of the partition a row of that time, in whatever zone, belongs to."""
+    ts = ts.astimezone(UTC)
     if PARTITIONED[table] == "year":
         start = datetime(ts.year, 1, 1, tzinfo=UTC)
         return f"{table}_y{ts.year:04d}", start, datetime(ts.year + 1, 1, 1, tzinfo=UTC)
@@ -26,16 +27,22 @@ def partition_of(table: str, ts: datetime) -> tuple[str, datetime, datetime]:
     return f"{table}_m{ts.year:04d}_{ts.month:02d}", start, following
 
 
+def partitions_between(table: str, first: datetime, last: datetime) -> list[tuple[str, datetime, datetime]]:
+    """Return every partition that rows of `[first, last]` may belong to, in order."""
+    wanted = []
+    at = first
+    while at <= last:
+        wanted.append(partition_of(table, at))
+        at = wanted[-1][2]
+    return wanted
+
+
 def ensure_partitions(session: Session, table: str, start: datetime, end: datetime) -> list[str]:
     """Create what is missing for rows in `[start, end]`; return the partitions' names in order.
 
     Commits with the caller's transaction. Safe to repeat and to race: an advisory lock serialises the DDL.
     """
-    wanted = []
-    at = start
-    while at <= end:
-        wanted.append(partition_of(table, at))
-        at = wanted[-1][2]
+    wanted = partitions_between(table, start, end)
     present = set(
         session.scalars(
             text(

@@ -109,7 +109,19 @@ def _statement(dataset: str) -> Select[int, int, int]:
         )
         .cte("written")
     )
-    revised = (
+    return (
+        select(
+            func.count().filter(written.c.is_new),
+            func.count().filter(~written.c.is_new),
+            func.count(written.c.old_row),
+        )
+        .select_from(written)
+        .add_cte(_revisions(written), _ledger(written))
+    )
+
+
+def _revisions(written: Any) -> Any:
+    return (
         insert(Revision)
         .from_select(
             ["series_id", "ts", "old_row", "observed_at", "superseded_at", "job_id"],
@@ -123,15 +135,6 @@ def _statement(dataset: str) -> Select[int, int, int]:
             ).where(written.c.old_row.is_not(None)),
         )
         .cte("revised")
-    )
-    return (
-        select(
-            func.count().filter(written.c.is_new),
-            func.count().filter(~written.c.is_new),
-            func.count(written.c.old_row),
-        )
-        .select_from(written)
-        .add_cte(revised, _ledger(written))
     )
 
 

@@ -7,6 +7,7 @@ Celery swallows misspelt options; `farm_task` takes explicit ones. Retries by Ce
 from __future__ import annotations
 
 import functools
+import inspect
 import random
 from collections.abc import Callable
 from typing import Any
@@ -56,12 +57,11 @@ class FarmTask(Task):
 def farm_task(
     *,
     name: str,
-    queue: str,
     soft_time_limit_s: int = 75,
     time_limit_s: int = 90,
     ignore_result: bool = False,
 ) -> Callable[[Callable[..., Any]], Any]:
-    """Declare a task. The function's first argument is the bound task.
+    """Declare a task. The function's first argument is the bound task. Its queue is celeryconfig's to say.
 
     An infrastructure error is retried with the waits of transport/retry.py; a lost lease ends the call quietly,
     because somebody else does the work; anything else is a failure, which lifecycle.py files as a dead letter.
@@ -78,10 +78,11 @@ def farm_task(
             except INFRASTRUCTURE as error:
                 raise _try_again(self, error) from error
 
+        # Celery reads no further than `run`: with this a misspelt argument is refused by `.delay`, not by the worker.
+        run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
         return shared_task(
             bind=True,
             name=name,
-            queue=queue,
             soft_time_limit=soft_time_limit_s,
             time_limit=time_limit_s,
             ignore_result=ignore_result,

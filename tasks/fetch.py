@@ -24,7 +24,7 @@ ONE_STEP_BYTES = 256 * 1024
 
 
 def _declare(provider: str) -> Any:
-    @farm_task(name=f"tasks.fetch.{provider}", queue="standard")
+    @farm_task(name=f"tasks.fetch.{provider}")
     def fetch(
         self: FarmTask,
         dataset: str,

@@ -11,7 +11,7 @@ from tasks.farm_task import FarmTask, farm_task
 from tasks.lifecycle import context
 
 
-@farm_task(name="tasks.normalize", queue="standard.load")
+@farm_task(name="tasks.normalize")
 def normalize(self: FarmTask, job_id: int, attempt: int) -> dict[str, Any]:
     """Normalize what the job fetched and keep the batch for store."""
     from ingest.pipeline.normalize import normalize as run  # noqa: PLC0415 - children only: polars must not meet a fork

@@ -46,9 +46,10 @@ class PgScheduler(Scheduler):
             max_in_flight_bytes=self._context.settings.tickfarm_max_inflight_bytes,
         )
         self._leadership = Leadership(self._context.sessions.kw["bind"])
+        self._calls = workers.WakeCalls(self._context.redis)
         self._processes: Mapping[str, int] = {}
-        self._counted_at = 0.0
-        self._was_leading = False
+        self._looked_around_at = 0.0
+        self._is_leading = False
         self._failures = 0
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -56,7 +57,7 @@ class PgScheduler(Scheduler):
         try:
             pause: float = self._turn()
         except INFRASTRUCTURE as error:
-            self._was_leading = False
+            self._is_leading = False
             self._failures += 1
             pause = min(0.5 * 2 ** min(self._failures, 10), _MAX_BACKOFF_S)
             log.warning("beat_waits", error=str(error).splitlines()[0], retry_in_s=pause, failures=self._failures)
@@ -67,24 +68,35 @@ class PgScheduler(Scheduler):
     def close(self) -> None:
         """Give the lead away, so that a stand-by takes over at once."""
         self._leadership.release()
+        self._calls.close()
         self._context.close()
 
     def _turn(self) -> float:
-        if not self._leadership.held():
-            self._was_leading = False
-            return LOOK_EVERY_S
-        if not self._was_leading:
+        """Do one turn as leader, or try to become it.
+
+        Whether we still lead, and who works, is looked up after the slot's messages are out. A turn too many does no
+        harm: slots and leases are unique in the table, whoever asks.
+        """
+        if not self._is_leading:
             self._leader.forget()
-            self._was_leading = True
-        if time.monotonic() - self._counted_at >= LOOK_EVERY_S:
-            self._processes = workers.processes_by_lane(self._context.redis)
-            self._counted_at = time.monotonic()
+            self._is_leading = self._look_around()
+            if not self._is_leading:
+                return LOOK_EVERY_S
         look = self._leader.look(datetime.now(UTC), self._processes)
         self._publish(look.messages)
-        wait_s = (look.next_at - datetime.now(UTC)).total_seconds()
+        sweep = self._leader.sweep(datetime.now(UTC))
+        self._publish(sweep.messages)
+        if time.monotonic() - self._looked_around_at >= LOOK_EVERY_S:
+            self._is_leading = self._look_around()
+        wait_s = (min(look.next_at, sweep.next_at) - datetime.now(UTC)).total_seconds()
         if wait_s > 0:
-            workers.wait_for_wake(self._context.redis, min(wait_s, MAX_WAIT_S))
+            self._calls.wait(min(wait_s, MAX_WAIT_S))
         return 0.0
+
+    def _look_around(self) -> bool:
+        self._processes = workers.processes_by_lane(self._context.redis)
+        self._looked_around_at = time.monotonic()
+        return self._leadership.held()
 
     def _publish(self, messages: list[Message]) -> None:
         """Send the wake-up calls, pipelined. What is lost here, its lease brings back."""
@@ -147,6 +159,8 @@ def _slots(name: str, cadence: BaseSchedule) -> Callable[[datetime], datetime]:
             return next_cron_slot
         case schedule():
             period: timedelta = cadence.run_every
+            if period <= timedelta(0):
+                raise ValueError(f"schedule entry {name!r}: a period must be longer than nothing, given: {period}")
             return every(period.total_seconds())
         case _:
             raise ValueError(

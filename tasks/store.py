@@ -12,7 +12,7 @@ from tasks.farm_task import FarmTask, farm_task
 from tasks.lifecycle import context
 
 
-@farm_task(name="tasks.store", queue="standard.load")
+@farm_task(name="tasks.store")
 def store(self: FarmTask, job_id: int, attempt: int) -> dict[str, Any]:
     """Store what the job fetched, normalizing it first where nobody has, and return what was written."""
     from ingest.pipeline.store import store as run  # noqa: PLC0415 - children only: polars must not meet a fork

@@ -19,7 +19,7 @@ from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
 from ingest.transport.pacer import Pacer
 from models import open_engine
-from models.partitions import ensure_partitions, partition_of
+from models.partitions import ensure_partitions, partitions_between
 
 _HOW = "set it in the environment or .env, or start the embedded servers with `tickfarm demo`"
 
@@ -74,7 +74,8 @@ class Context:
 
     def make_room(self, table: str, first: datetime, last: datetime) -> None:
         """Make the partitions rows of `[first, last]` need, in a transaction of its own. Free once they were seen."""
-        if {partition_of(table, ts)[0] for ts in (first, last)} <= self._partitions:
+        # All of them: a batch may span years of which this process has only written the first and the last so far.
+        if {name for name, _, _ in partitions_between(table, first, last)} <= self._partitions:
             return
         with self.sessions.begin() as session:
             made = ensure_partitions(session, table, first, last)

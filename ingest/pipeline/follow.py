@@ -45,7 +45,6 @@ def follow(
 
     Raises FixRequest (UnknownName) before anything is written when the provider does not have one of them.
     """
-    facts = provider.facts
     names = check_names(provider, dataset, instruments, interval)
     row = insert(Series)
     earlier = row.on_conflict_do_update(
@@ -53,19 +52,20 @@ def follow(
         # least() ignores NULL: following again without a date keeps the one that is there.
         set_={"followed": True, "since": func.least(Series.since, row.excluded.since)},
     )
-    rows = [
-        {
-            "provider": facts.name,
-            "dataset": dataset,
-            "instrument": name,
-            "interval": interval or "",
-            "followed": True,
-            "since": since,
-        }
-        for name in sorted(names)
-    ]
-    session.execute(earlier, rows)
-    first_poll = NewJob(
+    series = {
+        "provider": provider.facts.name,
+        "dataset": dataset,
+        "interval": interval or "",
+        "followed": True,
+        "since": since,
+    }
+    session.execute(earlier, [series | {"instrument": name} for name in sorted(names)])
+    insert_jobs(session, [_first_poll(provider.facts, dataset, names, interval, now)])
+    return names
+
+
+def _first_poll(facts: Facts, dataset: Dataset, names: list[str], interval: str | None, now: datetime) -> NewJob:
+    return NewJob(
         key=f"first:{facts.name}:{dataset}:{interval or ''}:{now.isoformat()}",
         task=f"{FETCH_PREFIX}{facts.name}",
         lane="live",
@@ -73,8 +73,6 @@ def follow(
         due_at=now,
         priority=2,
     )
-    insert_jobs(session, [first_poll])
-    return names
 
 
 def unfollow(

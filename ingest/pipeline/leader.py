@@ -1,4 +1,4 @@
-"""The leader's look: owe what the schedule says, take back lost leases, lease what is due, say what to publish.
+"""The leader's look: owe what the schedule says, lease what is due, take back lost leases, say what to publish.
 
 One leader works at a time (a PostgreSQL advisory lock); a second one stands by. Everything a look decides is one
 transaction, and messages go out after its commit: if they are lost, their leases run out and the next look repairs it.
@@ -58,12 +58,9 @@ class Leadership:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
-        self._checked_at = 0.0
 
     def held(self) -> bool:
         """Say whether we lead, trying to if we don't. Raises the database's errors; then we lead no longer."""
-        if self._connection is not None and time.monotonic() - self._checked_at < LOOK_EVERY_S:
-            return True
         try:
             if self._connection is None:
                 self._take()
@@ -72,7 +69,6 @@ class Leadership:
         except Exception:
             self.release()
             raise
-        self._checked_at = time.monotonic()
         return self._connection is not None
 
     def release(self) -> None:
@@ -115,22 +111,31 @@ class Leader:
         self._last_slots = None
 
     def look(self, now: datetime, processes: Mapping[str, int]) -> Look:
-        """Decide everything that is due at `now`, with this many child processes per queue, and commit it."""
+        """Owe and lease everything that is due at `now`, with this many child processes per queue, and commit it.
+
+        The way from a slot to its message leads through here, so it holds no query that can wait: see `sweep`.
+        """
         look = Look()
         with self._sessions.begin() as session:
             jobs.relax_commit(session)
             self._prepare_partitions(session, now)
             slots = self._owe(session, now, look)
-            if time.monotonic() - self._swept_at >= LOOK_EVERY_S:
-                self._sweep(session, look)
-                self._swept_at = time.monotonic()
             self._feed(session, now, processes, look)
-            soonest = session.scalar(select(func.min(Job.due_at)).where(Job.state == "due", Job.due_at > now))
         if slots is not None:
             self._last_slots = slots
+        return look
+
+    def sweep(self, now: datetime) -> Look:
+        """Expire what nobody needs any more, take back lost leases, and say when the next job falls due."""
+        look = Look(next_at=now + timedelta(seconds=LOOK_EVERY_S))
+        with self._sessions.begin() as session:
+            jobs.relax_commit(session)
+            if time.monotonic() - self._swept_at >= LOOK_EVERY_S:
+                self._take_back(session, look)
+                self._swept_at = time.monotonic()
+            soonest = session.scalar(select(func.min(Job.due_at)).where(Job.state == "due", Job.due_at > now))
         if soonest is not None:
             look.next_at = min(look.next_at, soonest)
-        look.next_at = min(look.next_at, now + timedelta(seconds=LOOK_EVERY_S))
         return look
 
     def _prepare_partitions(self, session: Session, now: datetime) -> None:
@@ -171,8 +176,7 @@ class Leader:
         rows = session.execute(select(ScheduleEntry.name, ScheduleEntry.last_slot))
         return {name: last_slot for name, last_slot in rows if name in self._entries}
 
-    def _sweep(self, session: Session, look: Look) -> None:
-        """Expire what nobody needs any more; take back lost leases."""
+    def _take_back(self, session: Session, look: Look) -> None:
         expired = jobs.expire(session)
         lost = jobs.return_lost(session)
         look.messages.extend(Message(job, is_load=True) for job in lost.reload)
@@ -196,20 +200,23 @@ class Leader:
         """Lease what is due to the lanes that have room."""
         in_flight: Counter[str] = Counter()
         waiting_bytes = 0
-        rows = session.execute(
+        query = (
             select(Job.lane, func.count(), func.sum(Job.payload_bytes))
             .where(Job.state.in_(IN_FLIGHT))
             .group_by(Job.lane)
         )
-        for lane, count, size in rows:
+        for lane, count, size in session.execute(query):
             in_flight[lane] = count
             waiting_bytes += int(size or 0)
-        for lane in self._lanes:
-            room = MESSAGES_PER_PROCESS * processes.get(lane, 0) - in_flight[lane]
-            # Live work is small and must not wait for the loading of history.
-            if room <= 0 or (waiting_bytes > self._max_in_flight_bytes and lane != "live"):
-                continue
-            leased = jobs.lease_due(session, lane, limit=room, now=now)
+        room = {lane: MESSAGES_PER_PROCESS * processes.get(lane, 0) - in_flight[lane] for lane in self._lanes}
+        # Live work is small and must not wait for the loading of history.
+        open_lanes = [
+            lane
+            for lane in self._lanes
+            if room[lane] > 0 and (waiting_bytes <= self._max_in_flight_bytes or lane == "live")
+        ]
+        for lane in jobs.lanes_due(session, open_lanes, now):
+            leased = jobs.lease_due(session, lane, limit=room[lane], now=now)
             look.messages.extend(Message(job, is_load=False) for job in leased)
 
 

@@ -1,8 +1,8 @@
 """Which workers serve which lane right now, as they announce it themselves. Only the leader's feeding depends on it.
 
-Keys: `tickfarm:workers` (hash, worker name -> JSON, expires a minute after the last announcement) and `tickfarm:wake`
-(list of at most one element, expires after a minute): whatever finishes a job or changes what is owed pushes to it, so
-that the leader need not wait for its next look.
+Key: `tickfarm:workers` (hash, worker name -> JSON, expires a minute after the last announcement). Channel:
+`tickfarm:wake`: whatever finishes a job or changes what is owed publishes to it, so that the leader need not wait for
+its next look. A channel and not a list, because BLPOP's timeout is only checked ten times a second.
 """
 
 from __future__ import annotations
@@ -50,13 +50,27 @@ def processes_by_lane(redis: Redis) -> Counter[str]:
 
 def wake_leader(redis: Redis) -> None:
     """Make the leader look now. Losing this costs at most its next look, a second away."""
-    with redis.pipeline(transaction=False) as pipe:
-        pipe.lpush(_WAKE, 1)
-        pipe.ltrim(_WAKE, 0, 0)
-        pipe.expire(_WAKE, 60)
-        pipe.execute()
+    redis.publish(_WAKE, 1)
 
 
-def wait_for_wake(redis: Redis, timeout_s: float) -> bool:
-    """Wait until somebody wakes the leader, `timeout_s` at most; return whether somebody did."""
-    return redis.blpop([_WAKE], timeout=max(timeout_s, 0.01)) is not None
+class WakeCalls:
+    """The leader's ear for `wake_leader`. Calls that come while it is busy are kept by the connection."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._calls = redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a call, `timeout_s` at most, to the millisecond; return whether one came. Several count as one."""
+        deadline = time.monotonic() + timeout_s
+        if not self._calls.subscribed:
+            self._calls.subscribe(_WAKE)
+        while (left_s := deadline - time.monotonic()) > 0:
+            if self._calls.get_message(timeout=left_s) is not None:
+                while self._calls.get_message(timeout=0.0) is not None:
+                    pass
+                return True
+        return False
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._calls.close()
