@@ -26,6 +26,7 @@ def _url(value: Any) -> str | None:
 LANES = ("live", "standard", "backfill", "maintenance")
 #: A lane's parse-and-store steps: the same workers serve them first, so that a lane finishes what it fetched.
 LOAD_SUFFIX = ".load"
+#: One direct exchange a queue: a queue's name is all that anyone needs to know to send to it.
 task_queues = tuple(
     Queue(name, Exchange(name), routing_key=name) for lane in LANES for name in (f"{lane}{LOAD_SUFFIX}", lane)
 )
@@ -39,7 +40,7 @@ task_routes = {
 task_create_missing_queues = False  # a misspelt queue is an error at send, not a black hole
 
 # --- Broker ----------------------------------------------------------------------------------------------------------
-broker_url = _url(_config.redis_url)
+broker_url = _url(_config.redis_url)  # None until servers are configured or started: reading this page needs none
 #: Longest task x 3: a message a dead worker held is delivered again after this; the leader has repaired it long before.
 VISIBILITY_TIMEOUT_S = 300
 broker_transport_options = {
@@ -56,8 +57,9 @@ broker_transport_options = {
 broker_connection_retry_on_startup = True  # Redis may start after us
 broker_connection_max_retries = None  # and may be away for long: wait, never give up
 broker_channel_error_retry = True  # at maxmemory, or while loading, Redis refuses: the worker must survive that
-broker_pool_limit = 10
-broker_pool_acquire_timeout = 10
+broker_pool_limit = 10  # connections a process publishes over; it sends one batch at a time
+broker_pool_acquire_timeout = 10  # seconds for one of them: an error then, instead of a wait for ever
+#: About 6 s, which outlasts a restart of Redis; what is lost after that, the lease brings back.
 task_publish_retry = True
 task_publish_retry_policy = {"max_retries": 5, "interval_start": 0.1, "interval_step": 0.4, "interval_max": 2}
 
@@ -67,7 +69,7 @@ worker_prefetch_multiplier = 1  # nothing is hoarded by a busy worker
 task_reject_on_worker_lost = False  # a poison task would come back for ever; the job's lease brings it back, counted
 task_retry_on_worker_lost = False  # the same, for the same reason
 task_acks_on_failure = True  # failures are handled by our code, not by redelivery
-task_acks_on_timeout = True
+task_acks_on_timeout = True  # the same for those that ran out of time
 worker_cancel_long_running_tasks_on_connection_loss = False  # measured: 0 against 8 duplicate runs on a Redis restart
 worker_deduplicate_successful_tasks = False  # the job row does that
 worker_disable_rate_limits = True  # Celery's rate limit is per worker; ours hold for the farm
@@ -87,34 +89,36 @@ worker_proc_alive_timeout = 30.0  # children import polars and open connections 
 #: SIGTERM ends consuming and waits for what runs (at most the time limit); soft shutdown was tried and dropped: it
 #: sleeps its whole timeout in the signal handler, so a worker with one 50 ms task took 25 s to leave, unacknowledged.
 worker_soft_shutdown_timeout = 0
-worker_lost_wait = 5.0
+worker_lost_wait = 5.0  # a dead child's last result may still be under way; its lease is ended after that
 worker_consumer = "tasks.consumer:FarmConsumer"  # files what it can't decode
 
 # --- Results and messages --------------------------------------------------------------------------------------------
 result_backend = broker_url  # so that a call by hand returns its result
-result_expires = 3600
-result_backend_transport_options = {"global_keyprefix": "farm:"}
+result_expires = 3600  # a caller by hand looks within the hour; Redis is no archive
+result_backend_transport_options = {"global_keyprefix": "farm:"}  # one prefix for all that is Celery's
 result_backend_always_retry = True  # Redis away for a moment must not fail a finished task
-result_backend_max_retries = 10
+result_backend_max_retries = 10  # without an end a child would hang as long as Redis is away
 task_ignore_result = False  # the leader's own sends ignore theirs, one by one
-task_store_errors_even_if_ignored = False
-task_serializer = result_serializer = "json"
+task_store_errors_even_if_ignored = False  # errors are dead letters, in the database
+task_serializer = result_serializer = "json"  # what every client can write and a person can read
 accept_content = result_accept_content = ["json"]  # never pickle
 task_compression = None  # messages carry ids
 
 # --- Monitoring ------------------------------------------------------------------------------------------------------
 worker_send_task_events = True  # Flower shows every task by default; batches make events cheap
-task_send_sent_event = True
-task_track_started = True
-task_repr_maxlevels = 2
+task_send_sent_event = True  # so that Flower shows what waits in a queue
+task_track_started = True  # and what runs now
+task_repr_maxlevels = 2  # a batch's 200 instruments are not for a table cell
 worker_hijack_root_logger = False  # logs are structlog's (tasks/lifecycle.py)
-worker_redirect_stdouts = False
+worker_redirect_stdouts = False  # a stray print is seen as what it is
 beat_enable_remote_control = True  # beat answers `celery inspect ping`
 
 # --- Beat ------------------------------------------------------------------------------------------------------------
-beat_scheduler = "tasks.scheduler:PgScheduler"
-beat_max_loop_interval = 1
+beat_scheduler = "tasks.scheduler:PgScheduler"  # the leader: it owes jobs in PostgreSQL instead of sending tasks
+beat_max_loop_interval = 1  # a signal to stop is heard within a second
+#: Slots are UTC, whatever the machine's zone: a crontab must not run twice, or never, when clocks change.
 timezone = "UTC"
 enable_utc = True
 
+#: Every module that declares tasks; a worker that lacks one would file its messages as unknown.
 imports = ("tasks.fetch", "tasks.normalize", "tasks.store")

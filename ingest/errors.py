@@ -14,6 +14,10 @@ The fields are for machines, the message is for people: what was expected, what 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
+
+#: A typing error or a missing letter is this alike; `30m` for `60m` is not.
+_NEAR = 0.75
 
 
 class TickfarmError(Exception):
@@ -59,7 +63,10 @@ class UnknownName(FixRequest):
     def __init__(self, kind: str, given: str, accepted: Iterable[str], *, provider: str | None = None) -> None:
         self.kind, self.given, self.accepted = kind, given, tuple(accepted)
         of = f" of {provider}" if provider else ""
-        super().__init__(f"unknown {kind}{of}: {given!r}; accepted: {', '.join(self.accepted)}", provider=provider)
+        near = get_close_matches(given.lower(), self.accepted, n=1, cutoff=_NEAR)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        accepted_names = ", ".join(self.accepted)
+        super().__init__(f"unknown {kind}{of}: {given!r}{meant}; accepted: {accepted_names}", provider=provider)
 
 
 class BadData(TickfarmError):

@@ -7,6 +7,7 @@ Invariant: what is read back is what was written (a checksum is verified), or it
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -156,11 +157,14 @@ class Archive:
         Raises OSError when the disk is full or the folder can't be written.
         """
         file, name = self._open(now)
-        record = key.encode()
-        checksum = zlib.crc32(blob, zlib.crc32(record))
-        position = file.tell()
-        file.write(_RECORD.pack(_MAGIC, checksum, len(record), len(blob)) + record + blob)
-        return Place(name, position, len(blob))
+        key_bytes = key.encode()
+        checksum = zlib.crc32(blob, zlib.crc32(key_bytes))
+        record = _RECORD.pack(_MAGIC, checksum, len(key_bytes), len(blob)) + key_bytes + blob
+        written = file.write(record)
+        if written != len(record):
+            raise OSError(errno.ENOSPC, f"the disk took {written} of {len(record)} bytes", str(self._folder / name))
+        # Where the system put it: right even if somebody else appended to the same file meanwhile.
+        return Place(name, file.tell() - len(record), len(blob))
 
     def read(self, key: str, place: Place) -> bytes | None:
         """Return the payload at that place, or None when the segment is gone, torn or holds something else."""
@@ -174,16 +178,20 @@ class Archive:
         sound = magic == _MAGIC and record == key.encode() and zlib.crc32(blob, zlib.crc32(record)) == checksum
         return blob if sound else None
 
+    def close(self) -> None:
+        """Close the segment. Appending opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
     def _open(self, now: datetime) -> tuple[BinaryIO, str]:
         pid = os.getpid()
         name = f"{now.astimezone(UTC):%Y-%m-%d}/{now.astimezone(UTC):%H}-{socket.gethostname()}-{pid}.seg"
         if self._file is None or name != self._name or pid != self._pid:
-            if self._file is not None and pid == self._pid:
-                self._file.close()
+            self.close()
             path = self._folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file, self._name, self._pid = path.open("ab", buffering=0), name, pid
-            self._file.seek(0, os.SEEK_END)
         return self._file, name
 
 
@@ -231,6 +239,10 @@ class Payloads:
         """Return a batch, or None when it has to be made."""
         blob = self._redis.get(key)
         return blob if isinstance(blob, bytes) else None
+
+    def close(self) -> None:
+        """Close the archive's segment. Redis belongs to the caller."""
+        self._archive.close()
 
     def drop(self, *keys: str) -> None:
         """Forget what is in flight under these keys. The archive keeps payloads."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -25,6 +25,8 @@ from ingest.wire import Endpoint, Key
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MIB = 1024 * 1024
+_DATABASE_SCHEMES = ("postgresql+psycopg2", "postgresql", "postgres")
+_REDIS_SCHEMES = ("redis", "rediss")
 
 
 def home() -> Path:
@@ -40,7 +42,13 @@ def servers_file() -> Path:
 class Settings(BaseSettings):
     """The farm's settings. Field names are the variables' names in lower case (see .env.example)."""
 
-    model_config = SettingsConfigDict(env_file=CHECKOUT / ".env", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=CHECKOUT / ".env",
+        env_ignore_empty=True,  # `DATABASE_URL=` is how people unset a line of .env
+        hide_input_in_errors=True,  # addresses hold passwords
+        extra="ignore",
+        frozen=True,
+    )
 
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
@@ -57,6 +65,24 @@ class Settings(BaseSettings):
     tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
     #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced
     tickfarm_pace: bool = True
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
+        """Take the short spellings too: for SQLAlchemy `postgresql://` alone would mean a driver we don't have."""
+        if value is None:
+            return None
+        scheme, mark, rest = value.get_secret_value().partition("://")
+        if not mark or scheme not in _DATABASE_SCHEMES:
+            raise ValueError("expected an address like postgresql://user:password@host:5432/database")
+        return SecretStr(f"{_DATABASE_SCHEMES[0]}://{rest}")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value().partition("://")[0] not in _REDIS_SCHEMES:
+            raise ValueError("expected an address like redis://:password@host:6379/0")
+        return value
 
     @classmethod
     def settings_customise_sources(

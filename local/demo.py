@@ -7,71 +7,51 @@ counted in the table and compared with what the sandbox says it has.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ingest import providers
 from ingest.market.records import Dataset
 from ingest.pipeline import status
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import follow, plan_history
-from ingest.pipeline.status import SeriesStatus
 from ingest.pipeline.workers import wake_leader
 from ingest.settings import Settings
+from local.shown import status_table
 from local.start import Farm, farm
 
-OK, INCOMPLETE = 0, 3
+OK, INCOMPLETE, INTERRUPTED = 0, 3, 130
 HISTORY = ("nasdaq_data_link", ("AAPL", "FB", "GOOG", "IBM", "MSFT"), "1d", datetime(2000, 1, 1, tzinfo=UTC))
 PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 LIVE: tuple[tuple[str, Dataset, str | None], ...] = (("binance", "quotes", None), ("binance", "bars", "1m"))
-#: With `--exit`, histories that are not there by now are called incomplete.
+#: What is not there by now is called incomplete.
 PATIENCE_S = 180.0
 _LOOK_EVERY_S = 0.5
 
 
 def run_demo(home: Path, *, leave: bool, out: Console) -> int:
-    """Run the demo until Ctrl-C, or until the histories are loaded if `leave`. Return the exit code."""
-    out.print("starting PostgreSQL, Valkey, workers, beat, Flower and the sandbox ..")
-    with farm(home, sandbox=True) as running:
-        context = Context(Settings(), name="tickfarm demo")
-        try:
-            _order(context)
-            code = _load(running, context, out)
-            _show(running, context, out)
-            if not leave:
-                _stay(running, out)
-        except KeyboardInterrupt:
-            out.print("stopping ..")
-            code = OK
-        finally:
-            context.close()
+    """Run the demo until Ctrl-C, or until everything ordered is there if `leave`. Return the exit code."""
+    began = time.monotonic()
+    code = INTERRUPTED
+    try:
+        out.print("starting PostgreSQL, Valkey, workers, beat, Flower and the sandbox ..")
+        with farm(home, sandbox=True) as running, closing(Context(Settings(), name="tickfarm demo")) as context:
+            try:
+                _order(context)
+                code = _load(running, context, out, began)
+                _show(running, context, out)
+                if not leave:
+                    _stay(running, out)
+            except KeyboardInterrupt:
+                out.print("stopping ..")
+    except KeyboardInterrupt:  # while it was starting
+        out.print("stopped")
     return code
-
-
-def status_table(rows: Iterable[SeriesStatus]) -> Table:
-    """Return the table of series that demo and status show."""
-    table = Table("series", "rows", "newest", "age", "state", box=None, pad_edge=False)
-    table.columns[1].justify = table.columns[3].justify = "right"
-    for row in rows:
-        name = " ".join(part for part in (row.provider, row.dataset, row.instrument, row.interval) if part)
-        newest = "-" if row.newest is None else f"{row.newest:%Y-%m-%d %H:%M:%S}"
-        table.add_row(name, f"{row.rows:,}", newest, _age(row.age_s), row.state)
-    return table
-
-
-def _age(age_s: float | None) -> str:
-    if age_s is None:
-        return "-"
-    for unit, width in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if age_s >= 2 * width:
-            return f"{age_s / width:,.0f} {unit}"
-    return f"{age_s:.0f} s"
 
 
 def _order(context: Context) -> None:
@@ -87,32 +67,41 @@ def _order(context: Context) -> None:
     wake_leader(context.redis)
 
 
-def _load(running: Farm, context: Context, out: Console) -> int:
-    """Show the histories load; return 0 when every row the sandbox has is stored, else 3."""
-    truth = _truth(running)
+def _load(running: Farm, context: Context, out: Console, began: float) -> int:
+    """Show the histories load; return 0 when every row the sandbox has is stored and live data flow, else 3."""
     columns = (TextColumn("loading {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    truth: dict[str, int] = {}
     deadline = time.monotonic() + PATIENCE_S
     with Progress(*columns, console=out) as progress:
-        bar = progress.add_task("5 real histories (rows)", total=sum(truth.values()))
-        while time.monotonic() < deadline:
-            for sentence in running.poll():
-                out.print(sentence)
+        bar = progress.add_task("5 real histories (rows)", total=None)
+        while True:
+            _tell(running, out)
             truth = truth or _truth(running)
             with context.sessions() as session:
-                stored = _stored(status.series_status(session, datetime.now(UTC)))
+                stored = status.count_bars(session, HISTORY[0], HISTORY[2])
+                rows = status.series_status(session, datetime.now(UTC))
                 done, total = status.history_progress(session)
-            progress.update(bar, completed=sum(stored.values()), total=sum(truth.values()) or None)
-            if done == total and truth:
+            have = {ticker: stored.get(ticker, 0) for ticker in truth}
+            progress.update(bar, completed=sum(have.values()), total=sum(truth.values()) or None)
+            silent = [row for row in rows if row.provider != HISTORY[0] and row.newest is None]
+            if (truth and done == total and not silent) or time.monotonic() > deadline:
                 break
             time.sleep(_LOOK_EVERY_S)
-    missing = {one: (stored.get(one, 0), rows) for one, rows in truth.items() if stored.get(one, 0) != rows}
-    for instrument, (have, rows) in missing.items():
-        out.print(f"incomplete: {instrument} has {have:,} of {rows:,} rows")
-    if truth and not missing:
-        out.print(
-            f"complete: {sum(stored.values()):,} of {sum(truth.values()):,} daily bars, as many as the source has"
-        )
-    return OK if truth and not missing else INCOMPLETE
+    for ticker in (one for one in truth if have[one] != truth[one]):
+        out.print(f"incomplete: {ticker} has {have[ticker]:,} of {truth[ticker]:,} rows")
+    for row in silent:
+        out.print(f"incomplete: nothing of {row.provider} {row.dataset} {row.instrument} has come")
+    if not truth or have != truth or silent:
+        return INCOMPLETE
+    in_s = time.monotonic() - began
+    out.print(f"complete: {sum(have.values()):,} daily bars, every one the source has, {in_s:.0f} s after the start")
+    return OK
+
+
+def _tell(running: Farm, out: Console) -> None:
+    """Let the supervisor look after its processes, and say what happened."""
+    for sentence in running.poll():
+        out.print(sentence, soft_wrap=True)
 
 
 def _truth(running: Farm) -> dict[str, int]:
@@ -124,14 +113,11 @@ def _truth(running: Farm) -> dict[str, int]:
         return {}
 
 
-def _stored(rows: Iterable[SeriesStatus]) -> dict[str, int]:
-    return {row.instrument: row.rows for row in rows if row.provider == HISTORY[0]}
-
-
 def _show(running: Farm, context: Context, out: Console) -> None:
     with context.sessions() as session:
         out.print(status_table(status.series_status(session, datetime.now(UTC))))
-    out.print(f"\nFlower   {running.flower_url}   user tickfarm, password in {running.flower_password_file}")
+    password = running.flower_password_file
+    out.print(f"\nFlower   {running.flower_url}   user tickfarm, password in {password}", soft_wrap=True)
     out.print(f"sandbox  {running.sandbox_url}/sandbox/health")
     out.print("\ntry, in another terminal:")
     for command in (
@@ -139,12 +125,11 @@ def _show(running: Farm, context: Context, out: Console) -> None:
         "tickfarm fetch binance bars BTC-USDT --interval 1h --start 2024-01-01 --end 2024-02-01",
         "celery -A tasks inspect active_queues",
     ):
-        out.print(f"  .venv/bin/{command}")
+        out.print(f"  .venv/bin/{command}", soft_wrap=True)
 
 
 def _stay(running: Farm, out: Console) -> None:
     out.print("\nrunning; Ctrl-C stops everything")
     while True:
-        for sentence in running.poll():
-            out.print(sentence)
+        _tell(running, out)
         time.sleep(_LOOK_EVERY_S)

@@ -31,10 +31,18 @@ class Urls:
 
 
 class Servers:
-    """The embedded servers of one state folder. The caller holds its lock."""
+    """The embedded servers of one state folder. The caller holds its lock; `sandbox_url` is only made known."""
 
-    def __init__(self, home: Path, *, which: Sequence[Which] = ("postgres", "valkey"), durable: bool = True) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        which: Sequence[Which] = ("postgres", "valkey"),
+        durable: bool = True,
+        sandbox_url: str | None = None,
+    ) -> None:
         self._file = make_home(home) / FILE
+        self._sandbox_url = sandbox_url
         self.postgres = Postgres(home, durable=durable) if "postgres" in which else None
         self.valkey = Valkey(home, durable=durable) if "valkey" in which else None
 
@@ -76,6 +84,8 @@ class Servers:
             addresses["database_url"] = self.postgres.url
         if self.valkey:
             addresses["redis_url"] = self.valkey.url
+        if self._sandbox_url:  # or a worker started by hand would mix the real market into the simulated one
+            addresses["tickfarm_sandbox_url"] = self._sandbox_url
         if addresses:
             write_private(self._file, json.dumps(addresses, indent=1) + "\n")
 

@@ -56,7 +56,8 @@ def farm(home: Path, *, sandbox: bool = False) -> Iterator[Farm]:
         (home / FILE).unlink(missing_ok=True)  # left by a farm that was killed: its addresses are dead
         config = Settings()
         flower_port, sandbox_port = _ports(config, sandbox=sandbox)
-        servers = Servers(home, which=_missing(config))
+        sandbox_url = None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}"
+        servers = Servers(home, which=_missing(config), sandbox_url=sandbox_url)
         stack.callback(servers.stop)
         stack.callback(stop.begin)
         servers.start()
@@ -75,7 +76,7 @@ def farm(home: Path, *, sandbox: bool = False) -> Iterator[Farm]:
             urls=urls,
             flower_url=f"http://{LOOPBACK}:{flower_port}",
             flower_password_file=home / "secrets" / "flower_password",
-            sandbox_url=None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}",
+            sandbox_url=sandbox_url,
             servers=servers,
             supervisor=supervisor,
         )

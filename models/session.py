@@ -23,6 +23,8 @@ _SESSION_OPTIONS = {
     "lock_timeout": "10s",
     "statement_timeout": "60s",
     "idle_in_transaction_session_timeout": "60s",
+    # A killed child's statement would go on, and hold its job's row, until it ends by itself.
+    "client_connection_check_interval": "1s",
 }
 
 BigKey = Annotated[int, mapped_column(BigInteger, Identity(), primary_key=True)]

@@ -12,9 +12,11 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
+import psycopg2
+from sqlalchemy import Column, Connection, Select, Table, cast, func, literal_column, select, text
 from sqlalchemy import Date as SqlDate
-from sqlalchemy import Select, Table, cast, func, literal_column, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from models.bars import Bar
@@ -54,10 +56,20 @@ def write(session: Session, dataset: str, csv: bytes) -> Written:
         raise RuntimeError("the session's connection is closed")
     for statement in _staging_ddl(dataset):
         session.execute(text(statement))
-    with driver.cursor() as cursor:
-        cursor.copy_expert(f"COPY {_staging_name(dataset)} FROM STDIN (FORMAT csv)", BytesIO(csv))
+    _copy(connection, driver, dataset, csv)
     inserted, updated, revised = session.execute(_statement(dataset)).one()
     return Written(inserted, updated, revised)
+
+
+def _copy(connection: Connection, driver: Any, dataset: str, csv: bytes) -> None:
+    """COPY past SQLAlchemy, but fail as SQLAlchemy does: callers tell by its classes what is worth a retry."""
+    statement = f"COPY {_staging_name(dataset)} FROM STDIN (FORMAT csv)"
+    try:
+        with driver.cursor() as cursor:
+            cursor.copy_expert(statement, BytesIO(csv))
+    except psycopg2.Error as error:
+        wrapped = DBAPIError.instance(statement, None, error, psycopg2.Error, hide_parameters=True)
+        raise wrapped from error
 
 
 def _table(dataset: str) -> Table:
@@ -82,10 +94,12 @@ def _statement(dataset: str) -> Select[int, int, int]:
     table = _table(dataset)
     columns = copy_columns(dataset)
     values = [name for name in columns if name not in (*_KEY, *_PROVENANCE)]
-    staging = Table(_staging_name(dataset), type(table.metadata)(), *(column.copy() for column in table.columns))
+    staging = Table(
+        _staging_name(dataset), type(table.metadata)(), *(Column(one.name, one.type) for one in table.columns)
+    )
     picked = (
         select(*staging.c)
-        .distinct(staging.c.series_id, staging.c.ts)
+        .ext(distinct_on(staging.c.series_id, staging.c.ts))
         .order_by(staging.c.series_id, staging.c.ts, staging.c.observed_at.desc())
     )
     upsert = insert(table).from_select(columns, picked)

@@ -36,6 +36,8 @@ INFRASTRUCTURE: tuple[type[Exception], ...] = (
 )
 #: A call by hand waits out an hour of a database's absence; a job's lease brings it back before that anyway.
 MAX_INFRASTRUCTURE_RETRIES = 60
+#: for a retry that names no countdown; Celery's own 180 s come too close to the visibility timeout
+DEFAULT_RETRY_DELAY_S = 10
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +89,7 @@ def farm_task(
             time_limit=time_limit_s,
             ignore_result=ignore_result,
             max_retries=MAX_INFRASTRUCTURE_RETRIES,
+            default_retry_delay=DEFAULT_RETRY_DELAY_S,
         )(run)
 
     return declare

@@ -26,6 +26,11 @@ from ingest.settings import settings
 from ingest.telemetry import setup_logs
 from tasks.farm_task import INFRASTRUCTURE
 
+#: The child is gone, or was told to stop: the job goes back, counted, so that one that kills its child is given up.
+LOST = (WorkerLostError, TimeLimitExceeded, SoftTimeLimitExceeded)
+#: These carry job id and attempt as positional arguments: they follow a fetch in a chain.
+LOAD_TASKS = ("tasks.normalize", "tasks.store")
+
 log = structlog.get_logger(__name__)
 
 _contexts: dict[int, Context] = {}
@@ -112,14 +117,13 @@ def _clear_log_context(**_: Any) -> None:
 def _file_failure(sender: Any, task_id: str, exception: BaseException, args: Any, kwargs: Any, **_: Any) -> None:
     """File what failed for good. Runs in the child, or in the parent when the child is gone."""
     kwargs = dict(kwargs or {})
-    job_id, attempt = kwargs.get("job_id"), kwargs.get("attempt")
-    is_lost = isinstance(exception, WorkerLostError | TimeLimitExceeded | SoftTimeLimitExceeded)
+    job_id, attempt = _job_of(sender.name, args, kwargs)
     try:
         with _shell_context().sessions.begin() as session:
             if job_id is None:
                 job_id, attempt = jobs.find_call(session, task_id)
-            if job_id is not None and (is_lost or isinstance(exception, INFRASTRUCTURE)):
-                jobs.release(session, job_id, attempt)
+            if job_id is not None and isinstance(exception, LOST + INFRASTRUCTURE):
+                jobs.release(session, job_id, attempt, is_lost=isinstance(exception, LOST))
                 return
             if job_id is not None:
                 jobs.bury(session, job_id, attempt, str(exception))
@@ -132,12 +136,33 @@ def _file_failure(sender: Any, task_id: str, exception: BaseException, args: Any
         log.error("failure_not_filed", error=str(error).splitlines()[0], failure=str(exception))
 
 
+@signals.task_retry.connect
+def _keep_lease(request: Any, reason: Any, **_: Any) -> None:
+    """Let a job rest until its retry is due: nobody died, so its lease must neither run out nor count as lost."""
+    job_id, attempt = _job_of(request.task, request.args, request.kwargs)
+    if job_id is None or not isinstance(reason.when, int | float):
+        return
+    try:
+        with _shell_context().sessions.begin() as session:
+            jobs.rest(session, job_id, attempt, for_s=reason.when)
+    except SQLAlchemyError as error:
+        log.info("lease_not_kept", job_id=job_id, error=str(error).splitlines()[0])
+
+
+def _job_of(task: str, args: Any, kwargs: Any) -> tuple[int | None, int | None]:
+    """Return job id and attempt that a message carries, None twice for a call by hand."""
+    if task in LOAD_TASKS and len(args or ()) == 2:
+        return args[0], args[1]
+    return (kwargs or {}).get("job_id"), (kwargs or {}).get("attempt")
+
+
 @signals.task_unknown.connect
 def _file_unknown(message: Any, name: str, id: str, **_: Any) -> None:  # noqa: A002 - Celery's name
     """A task nobody here knows: deploy order, or a typing error. Celery drops it; we keep it."""
     args, kwargs = _arguments(message)
     error = f"no task is registered as {name!r}"
-    _file(Letter(name, error, kwargs, args, task_id=id, queue=_queue(message)))
+    job_id, attempt = _job_of(name, args, kwargs)
+    _file(Letter(name, error, kwargs, args, task_id=id, queue=_queue(message), job_id=job_id), attempt)
 
 
 @signals.task_rejected.connect
@@ -160,10 +185,15 @@ def file_undecodable(message: Any, error: BaseException) -> None:
     )
 
 
-def _file(letter: Letter) -> None:
+def _file(letter: Letter, attempt: int | None = None) -> None:
+    """File a letter; with `attempt`, its job ends with it, or the leader would send it for ever."""
     try:
         with _shell_context().sessions.begin() as session:
+            if letter.job_id is not None and attempt is not None:
+                jobs.bury(session, letter.job_id, attempt, str(letter.error))
             write_letter(session, letter)
+    except LeaseLost:
+        log.info("letter_of_a_lost_attempt", job_id=letter.job_id, attempt=attempt)
     except SQLAlchemyError as error:
         log.error("dead_letter_not_filed", task=letter.task, error=str(error).splitlines()[0])
 

@@ -88,6 +88,8 @@ class Context:
             self.leases.close()
         if "client" in opened:
             self.client.close()
+        if "payloads" in opened:
+            self.payloads.close()
         if "redis" in opened:
             self.redis.close()
         if "sessions" in opened:

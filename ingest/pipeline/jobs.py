@@ -6,6 +6,7 @@
     due -> expired                     leader   expire
     leased -> fetched                  fetch    mark_fetched
     leased -> due | dead               fetch    put_back, bury
+    leased, fetched: the same attempt again, after a pause   shell    rest
     fetched -> done                    store    finish
 
 Invariant: `attempt` is a fencing token. Each transition out of `leased` or `fetched` names the attempt it belongs to,
@@ -130,6 +131,8 @@ def lease_due(session: Session, lane: str, *, limit: int, now: datetime) -> list
     picked = (
         select(Job.id)
         .where(Job.state == "due", Job.lane == lane, Job.due_at <= now)
+        # Expired, but not swept yet.
+        .where(or_(Job.expires_at.is_(None), Job.expires_at >= func.now()))
         .order_by(Job.priority, Job.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -166,9 +169,17 @@ def return_lost(session: Session) -> Lost:
     begun = Job.started_at.is_not(None)
     is_killer = and_(begun, Job.lost_leases >= MAX_LOST_LEASES)
     was_fetched = Job.state == "fetched"
+    # A store holds its row while it writes: it is alive, whatever its lease says, and the leader must not wait for it.
+    over = (
+        select(Job.id)
+        .where(Job.state.in_(IN_FLIGHT), Job.lease_until < func.now())
+        .with_for_update(skip_locked=True)
+        .cte("over")
+        .prefix_with("MATERIALIZED")
+    )
     statement = (
         update(Job)
-        .where(Job.state.in_(IN_FLIGHT), Job.lease_until < func.now())
+        .where(Job.id == over.c.id)
         .values(
             state=case((is_killer, "dead"), (was_fetched, "fetched"), else_="due"),
             attempt=Job.attempt + case((was_fetched, 1), else_=0),
@@ -284,12 +295,20 @@ def bury(session: Session, job_id: int, attempt: int, reason: str) -> None:
     _one(session, statement, job_id, attempt)
 
 
-def release(session: Session, job_id: int, attempt: int | None) -> None:
-    """End a lease now: its worker is known to be gone, or can't go on. The leader takes the job back at once."""
+def release(session: Session, job_id: int, attempt: int | None, *, is_lost: bool) -> None:
+    """End a lease now, and the leader takes the job back at once. `is_lost`: its worker died, which is counted."""
+    over: dict[str, Any] = {"lease_until": func.now() - timedelta(seconds=1)}
+    if not is_lost:
+        over["started_at"] = None
+    session.execute(update(Job).where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(IN_FLIGHT)).values(over))
+
+
+def rest(session: Session, job_id: int, attempt: int | None, *, for_s: float) -> None:
+    """Keep an attempt's lease over a pause, after which the same attempt begins again: nobody died."""
     session.execute(
         update(Job)
         .where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(IN_FLIGHT))
-        .values(lease_until=func.now() - timedelta(seconds=1))
+        .values(started_at=None, lease_until=_lease(for_s + LEASE_S))
     )
 
 

@@ -11,13 +11,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ingest.errors import BadData, TickfarmError
+from ingest.errors import BadData, SlowDown, TickfarmError
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
 from ingest.providers.contract import Facts, Provider
 from ingest.settings import provider_endpoint
 from ingest.telemetry import register_secret
-from ingest.transport.retry import Decision, RetryNow, decide, failure_to_error
+from ingest.transport.retry import Decision, Defer, RetryLater, RetryNow, decide, failure_to_error
 from ingest.wire import Answer, Endpoint, Failure, Limit, Request
 
 #: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
@@ -49,6 +49,8 @@ class Sent:
     left_wait_s: float = 0.0
     requests: int = 0
     weight: int = 0
+    #: what was sent twice already: its next failure is not the first
+    repeated: set[Request] = field(default_factory=set)
 
     @property
     def good(self) -> int:
@@ -57,7 +59,7 @@ class Sent:
 
 
 def send(context: Context, provider: Provider, requests: Sequence[Request], *, failures: int) -> Sent:
-    """Send the requests and follow their pages, as far as pace, rounds and the deadline allow.
+    """Send the requests and follow their pages, as far as pace, rounds, the deadline and the provider allow.
 
     `failures` counts the one that may come now. Raises Redis' errors when the pacer can't be asked.
     """
@@ -65,7 +67,7 @@ def send(context: Context, provider: Provider, requests: Sequence[Request], *, f
     facts, endpoint = provider.facts, endpoint_of(context, provider.facts)
     limits = facts.limits if endpoint.key is not None or facts.keyless_limits is None else facts.keyless_limits
     deadline = time.monotonic() + context.settings.tickfarm_fetch_deadline_s
-    for number in range(MAX_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         todo = _at_once(limits, sent.left)
         wait_s = _pace(context, provider.facts.name, limits, todo)
         if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
@@ -82,10 +84,17 @@ def send(context: Context, provider: Provider, requests: Sequence[Request], *, f
             max_bytes=context.settings.tickfarm_max_answer_bytes,
         )
         for outcome in outcomes:
-            _sort(provider, outcome, sent, failures=failures + number)
-        if not sent.left:
+            _sort(provider, outcome, sent, failures=failures + (outcome.request in sent.repeated))
+        sent.left_wait_s = _told_to_wait_s(sent.troubles)
+        if not sent.left or sent.left_wait_s:
             break
     return sent
+
+
+def _told_to_wait_s(troubles: Sequence[Trouble]) -> float:
+    """Return how long the provider wants no more requests, 0.0 if it has not said so: a ban begins with going on."""
+    slow = [one.decision for one in troubles if isinstance(one.error, SlowDown)]
+    return max((one.delay_s for one in slow if isinstance(one, Defer | RetryLater)), default=0.0)
 
 
 def endpoint_of(context: Context, facts: Facts) -> Endpoint:
@@ -138,6 +147,7 @@ def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures
         error = failure_to_error(outcome, provider.facts.name)
         decision = decide(error if outcome.kind == "too_large" else outcome.kind, failures, random.Random())
     if isinstance(decision, RetryNow):
+        sent.repeated.add(outcome.request)
         sent.left.append(outcome.request)
     else:
         sent.troubles.append(Trouble(outcome.request, error, decision, index))

@@ -60,6 +60,17 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     ]
 
 
+def count_bars(session: Session, provider: str, interval: str) -> dict[str, int]:
+    """Return how many bars are stored of each instrument, counted in the table itself: reads every one of them."""
+    query = (
+        select(Series.instrument, func.count())
+        .join(Bar, Bar.series_id == Series.id)
+        .where(Series.provider == provider, Series.interval == interval)
+        .group_by(Series.instrument)
+    )
+    return {instrument: count for instrument, count in session.execute(query)}
+
+
 def history_owed(session: Session) -> dict[tuple[str, str, str], int]:
     """Return how many history jobs are not over, by provider, instrument and interval."""
     query = (

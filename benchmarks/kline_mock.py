@@ -1,0 +1,95 @@
+"""The mock: an HTTP server of its own process that answers binance's klines with prebuilt bytes.
+
+`python -m benchmarks.kline_mock --port N`. Deliberately not here: faults, limits, other endpoints (the sandbox has
+them, and is too slow to stand behind a throughput figure). Invariant: a window asked twice gets the same bytes; every
+row lies in the window that was asked for, so that each (symbol, minute) exists once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+from functools import cache
+from urllib.parse import parse_qsl
+
+from local.port import LOOPBACK
+
+PATH = "/binance/api/v3/klines"
+MINUTE_MS = 60_000
+#: Rows of a page; also how many rows a symbol's price walk has before it repeats.
+PAGE_ROWS = 1_000
+_HEAD = "HTTP/1.1 {status}\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {size}\r\n\r\n"
+
+
+class KlineServer(asyncio.Protocol):
+    """One connection: keep-alive, pipelining, GET only. Pages are kept by their target, shared by all connections."""
+
+    def __init__(self, pages: dict[bytes, bytes]) -> None:
+        self._pages = pages
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every complete request."""
+        *requests, self._rest = (self._rest + data).split(b"\r\n\r\n")
+        for request in requests:
+            target = request.split(b" ", 2)[1]
+            page = self._pages.get(target)
+            if page is None:
+                page = self._pages[target] = answer(target.decode())
+            self._transport.write(page)
+
+
+def answer(target: str) -> bytes:
+    """Return the whole HTTP answer to a request target: the klines that open in [startTime, endTime], at most 1,000."""
+    path, _, query = target.partition("?")
+    if path != PATH:
+        return _HEAD.format(status="404 Not Found", size=2).encode() + b"{}"
+    asked = dict(parse_qsl(query))
+    start, end = int(asked["startTime"]), int(asked["endTime"])
+    first = -(-start // MINUTE_MS)
+    last = min(end // MINUTE_MS, first + PAGE_ROWS - 1)
+    walk = _walk(asked["symbol"])
+    body = ",".join([walk[at % PAGE_ROWS] % (at * MINUTE_MS, at * MINUTE_MS + 59_999) for at in range(first, last + 1)])
+    head = _HEAD.format(status="200 OK", size=len(body) + 2)
+    return f"{head}[{body}]".encode()
+
+
+@cache
+def _walk(symbol: str) -> list[str]:
+    """Return a row per minute, with both times left open. Shape and width as in binance's documentation."""
+    rng = random.Random(symbol)
+    price, rows = rng.uniform(1, 50_000), []
+    for _ in range(PAGE_ROWS):
+        opened, price = price, price * rng.uniform(0.999, 1.001)
+        low, high, volume = min(opened, price) * 0.9995, max(opened, price) * 1.0005, rng.uniform(0.1, 500)
+        prices = ",".join(f'"{one:.8f}"' for one in (opened, high, low, price, volume))
+        value = f'"{volume * price:.8f}",{rng.randrange(1, 5_000)},"{volume / 2:.8f}","{volume * price / 2:.8f}","0"'
+        rows.append(f"[%d,{prices},%d,{value}]")
+    return rows
+
+
+async def _serve(port: int) -> None:
+    pages: dict[bytes, bytes] = {}
+    server = await asyncio.get_running_loop().create_server(lambda: KlineServer(pages), LOOPBACK, port)
+    async with server:
+        await server.serve_forever()
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(description="Serve klines as prebuilt bytes.")
+    parser.add_argument("--port", type=int, required=True)
+    asked = parser.parse_args()
+    os.environ.clear()  # it needs nothing of ours
+    asyncio.run(_serve(asked.port))
+
+
+if __name__ == "__main__":
+    main()

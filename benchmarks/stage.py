@@ -1,0 +1,159 @@
+"""Where a benchmark plays: a temporary state folder, its own embedded servers (durable, as in production), a farm.
+
+Deliberately not here: what is measured. Invariant: nothing of the developer's own farm is seen or touched: addresses
+and folders of the processes are set, not looked up, and all of it is deleted at the end.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import requests
+from psycopg2.extensions import connection as Connection  # noqa: N812 (a class with a lower-case name)
+from sqlalchemy.engine import make_url
+
+from celeryconfig import LANES
+from ingest.pipeline.context import Context, open_redis
+from ingest.pipeline.workers import processes_by_lane
+from ingest.settings import CHECKOUT, Settings
+from local import account
+from local.child import Child, spawn
+from local.farm_processes import CONCURRENCY, farm_processes
+from local.lock import hold
+from local.port import LOOPBACK, free_port
+from local.processes import Supervisor
+from local.servers import Servers, Urls
+from local.state import make_home
+from models import Base, migrate
+
+#: Workers, beat and Flower start at once on two cores: 6 to 10 s when nothing else runs.
+READY_WITHIN_S = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Servers that run, a migrated database, and the folder of it all."""
+
+    home: Path
+    servers: Servers
+    urls: Urls
+
+    def settings(self, **changed: Any) -> Settings:
+        """Return settings that point here, whatever environment and `.env` say."""
+        addresses = {"database_url": self.urls.database_url, "redis_url": self.urls.redis_url}
+        return Settings(**addresses, tickfarm_archive_dir=self.home / "archive", **changed)
+
+    def database(self) -> Connection:
+        """Return a connection in autocommit. Close it."""
+        address = make_url(self.urls.database_url).set(drivername="postgresql")
+        connection = psycopg2.connect(address.render_as_string(hide_password=False))
+        connection.autocommit = True
+        return connection
+
+    def clear(self) -> None:
+        """Empty every table and Redis, and write a checkpoint, so that each measurement begins alike."""
+        tables = ", ".join(Base.metadata.tables)
+        with closing(self.database()) as connection, connection.cursor() as cursor:
+            cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+            cursor.execute("CHECKPOINT")
+        with closing(open_redis(self.urls.redis_url)) as redis:
+            redis.flushall()
+        shutil.rmtree(self.home / "archive", ignore_errors=True)
+
+
+@contextmanager
+def stage(*, server_settings: Mapping[str, str] | None = None) -> Iterator[Stage]:
+    """Run both servers in a new folder while the block runs. `server_settings` are PostgreSQL's, beside ours."""
+    above = Path(tempfile.mkdtemp(prefix="tickfarm-benchmark-"))
+    above.chmod(0o711)  # root's farm runs PostgreSQL as another account, which must pass
+    home = above / "home"
+    try:
+        with hold(make_home(home)):
+            servers = Servers(home)
+            servers.start()
+            try:
+                assert servers.postgres is not None
+                assert servers.valkey is not None
+                urls = Urls(servers.postgres.url, servers.valkey.url)
+                migrate.upgrade(urls.database_url)
+                yield Stage(home, servers, urls)
+            finally:
+                servers.stop()
+    finally:
+        account.discard(home)
+        shutil.rmtree(above, ignore_errors=True)
+
+
+@contextmanager
+def running_farm(
+    where: Stage, settings: Mapping[str, str], *, sandbox_port: int | None = None
+) -> Iterator[Supervisor]:
+    """Run the farm as `tickfarm up` does: a worker per lane, beat, Flower. Yields when all of them work."""
+    ours = {
+        "DATABASE_URL": where.urls.database_url,
+        "REDIS_URL": where.urls.redis_url,
+        "TICKFARM_ARCHIVE_DIR": str(where.home / "archive"),
+        **settings,
+    }
+    flower_port = free_port()
+    planned = farm_processes(where.home, LANES, flower_port=flower_port, sandbox_port=sandbox_port)
+    supervisor = Supervisor(where.home, [replace(one, env={**one.env, **ours}) for one in planned])
+    supervisor.start()
+    try:
+        until(lambda: _works(where, flower_port), READY_WITHIN_S, f"the farm to start (logs: {where.home / 'logs'})")
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+@contextmanager
+def running(where: Stage, name: str, *argv: str, env: Mapping[str, str]) -> Iterator[Child]:
+    """Run one process of a benchmark's own while the block runs; its log lies beside the farm's."""
+    child = spawn(argv, log=where.home / "logs" / f"{name}.log", env=env, cwd=CHECKOUT)
+    try:
+        yield child
+    finally:
+        child.kill_group()
+
+
+@contextmanager
+def context_of(where: Stage) -> Iterator[Context]:
+    """Open what the use cases work with, as the command line does."""
+    context = Context(where.settings(), name="tickfarm benchmark")
+    try:
+        yield context
+    finally:
+        context.close()
+
+
+def until(condition: Callable[[], bool], within_s: float, what: str, *, every_s: float = 0.02) -> None:
+    """Wait for a condition. Raises TimeoutError that says what was waited for."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {within_s:g} s in vain for {what}")
+        time.sleep(every_s)
+
+
+def _works(where: Stage, flower_port: int) -> bool:
+    with closing(open_redis(where.urls.redis_url)) as redis:
+        serving = processes_by_lane(redis)
+    if any(serving[lane] < CONCURRENCY[lane] for lane in LANES):
+        return False
+    with closing(where.database()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM schedule")
+        if not cursor.fetchone()[0]:  # beat writes its entries in its first look
+            return False
+    try:
+        requests.get(f"http://{LOOPBACK}:{flower_port}/", timeout=5)
+    except requests.RequestException:
+        return False
+    return True

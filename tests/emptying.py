@@ -1,0 +1,14 @@
+"""Empty a migrated database between tests: far cheaper than a copy of the template for each.
+
+Deliberately not here: partitions, which stay; tests that are about them take a database of their own.
+"""
+
+from __future__ import annotations
+
+from models import Base
+from tests.conftest import statement
+
+
+def empty(url: str) -> None:
+    """Remove every row of every table and count ids from 1 again."""
+    statement(url, f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")

@@ -1,0 +1,1 @@
+"""Tests of models/: the write path, partitions, migrations. All of them run on a real PostgreSQL."""

@@ -1,0 +1,116 @@
+"""Fixtures of the pipeline's tests: one sandbox process, a database a module shares, an empty farm for each test.
+
+Invariant: each test starts with empty tables, an empty Redis, an archive of its own, and a sandbox without faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.pipeline import jobs
+from ingest.pipeline.context import Context
+from ingest.settings import Settings
+from tests.emptying import empty
+from tests.pipeline.farm import Farm, new_job, opened
+from tests.sandbox.conftest import SandboxClient, start_sandbox
+
+#: Far above what a test sends; the pace and the limits have tests of their own.
+NO_LIMITS = {
+    "binance": {"weight_per_minute": 1_000_000},
+    "nasdaq_data_link": {"keyed_per_10_s": 1_000_000, "keyed_per_10_minutes": 1_000_000},
+}
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[str]:
+    """Run the pipeline tests' own sandbox and return its address."""
+    process, url = start_sandbox("--port", "0")
+    with process:
+        yield url
+        process.terminate()
+        assert process.wait(10) == 0
+
+
+@pytest.fixture
+def sandbox(sandbox_process: str) -> Iterator[SandboxClient]:
+    """Return a client of the sandbox, which has no faults and limits nobody."""
+    client = SandboxClient(sandbox_process)
+    for what in ("faults", "requests"):
+        client.control("DELETE", what)
+    for provider, limits in NO_LIMITS.items():
+        client.control("POST", "limits", {"provider": provider, "limits": limits})
+    yield client
+    client.pool.clear()
+
+
+@pytest.fixture
+def settings_of(
+    module_database_url: str, redis_url: str, sandbox: SandboxClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Settings]:
+    """Return what makes settings that point at this test's servers."""
+    monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEY", "sandbox-key")
+
+    def make(**changes: Any) -> Settings:
+        return Settings(
+            **{
+                "database_url": module_database_url,
+                "redis_url": redis_url,
+                "tickfarm_sandbox_url": sandbox.url,
+                "tickfarm_archive_dir": tmp_path / "archive",
+                "tickfarm_pace": False,
+                "tickfarm_connections": 8,
+                "tickfarm_fetch_deadline_s": 10,
+            }
+            | changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def farm(settings_of: Callable[..., Settings], module_database_url: str, sandbox: SandboxClient) -> Iterator[Farm]:
+    """Return an empty farm."""
+    empty(module_database_url)
+    with opened(Context(settings_of(), name="test pipeline"), sandbox) as farm:
+        yield farm
+
+
+@pytest.fixture(params=["curl", "requests"])
+def farm_on_each_transport(
+    request: pytest.FixtureRequest,
+    settings_of: Callable[..., Settings],
+    module_database_url: str,
+    sandbox: SandboxClient,
+) -> Iterator[Farm]:
+    """Return an empty farm, once on each transport."""
+    empty(module_database_url)
+    settings = settings_of(tickfarm_transport=request.param)
+    with opened(Context(settings, name="test pipeline"), sandbox) as farm:
+        yield farm
+
+
+@pytest.fixture
+def step(farm: Farm) -> Callable[..., Any]:
+    """Return what runs one transition in a transaction of its own."""
+
+    def run(transition: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with farm.context.sessions.begin() as session:
+            return transition(session, *args, **kwargs)
+
+    return run
+
+
+@pytest.fixture
+def owe(farm: Farm, step: Callable[..., Any]) -> Callable[..., int]:
+    """Return what owes a job that does nothing and returns its id."""
+
+    def insert(**changes: Any) -> int:
+        job = new_job(**changes)
+        step(jobs.insert_jobs, [job])
+        return int(farm.value("SELECT id FROM jobs WHERE key = :key", key=job.key))
+
+    return insert

@@ -1,0 +1,95 @@
+"""Work for a farm: history jobs of the sandbox's Binance bars, and the proof that each minute is stored exactly once.
+
+Invariant: what is expected comes from the sandbox itself, over HTTP, never from the farm's own code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from ingest.pipeline.jobs import NewJob, insert_jobs
+from tests.tasks.farm import Farm
+
+START = datetime(2025, 3, 1, tzinfo=UTC)
+PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "LTC-USDT")
+TASK = "tasks.fetch.binance"
+_PAGE = 1000
+_COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+def bars_job(key: str, instrument: str, *, start: datetime = START, minutes: int = 60, **fields: Any) -> NewJob:
+    """Return a job for a stretch of one-minute bars."""
+    end = start + timedelta(minutes=minutes)
+    kwargs = {
+        "dataset": "bars",
+        "instruments": [instrument],
+        "interval": "1m",
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+    }
+    values: dict[str, Any] = {"task": TASK, "lane": "backfill", "due_at": datetime.now(UTC), "priority": 4, **fields}
+    return NewJob(key=key, kwargs=kwargs, **values)
+
+
+def owe(farm: Farm, *owed: NewJob) -> None:
+    """Owe jobs."""
+    with farm.context.sessions.begin() as session:
+        assert insert_jobs(session, owed) == len(owed)
+
+
+def owe_bars(farm: Farm, jobs: int, *, minutes: int = 100, pairs: Sequence[str] = PAIRS, tag: str = "load") -> int:
+    """Owe many small history jobs, in turn for each pair and on two lanes; return how many rows they bring."""
+    stretch = timedelta(minutes=minutes)
+    owe(
+        farm,
+        *(
+            bars_job(
+                f"{tag}:{at:05}",
+                pairs[at % len(pairs)],
+                start=START + at // len(pairs) * stretch,
+                minutes=minutes,
+                lane=("backfill", "live")[at % 2],
+            )
+            for at in range(jobs)
+        ),
+    )
+    return jobs * minutes
+
+
+def check_stored(farm: Farm, rows: int, *, pairs: Sequence[str] = PAIRS) -> None:
+    """See that `rows` bars are stored, each minute exactly once, each as the sandbox serves it."""
+    assert farm.value("SELECT count(*) FROM bars") == rows
+    # The ledger adds up what each store wrote anew: a batch that counted twice shows here, though the key hid it.
+    assert farm.value("SELECT sum(stored) FROM ledger") == rows
+    assert farm.value("SELECT count(*) FROM revisions") == 0
+    for pair in pairs:
+        stored = {
+            row.ts: tuple(row)[1:]
+            for row in farm.rows(
+                "SELECT ts, open, high, low, close, volume FROM bars JOIN series ON series.id = series_id "
+                "WHERE instrument = :pair AND interval = '1m'",
+                pair=pair,
+            )
+        }
+        assert stored == served(farm, pair, rows // len(pairs)), pair
+
+
+def served(farm: Farm, pair: str, minutes: int) -> dict[datetime, tuple[Decimal, ...]]:
+    """Return the sandbox's own bars from START on."""
+    found: dict[datetime, tuple[Decimal, ...]] = {}
+    at = START
+    end = START + timedelta(minutes=minutes)
+    while at < end:
+        first, last = (int(moment.timestamp() * 1000) for moment in (at, end))
+        symbol = pair.replace("-", "")
+        path = f"/binance/api/v3/klines?symbol={symbol}&interval=1m&startTime={first}&endTime={last - 1}&limit={_PAGE}"
+        answer = farm.sandbox.get(path)
+        assert answer.status == 200, answer.data
+        for row in json.loads(answer.data, parse_float=str):
+            found[datetime.fromtimestamp(row[0] / 1000, UTC)] = tuple(Decimal(cell) for cell in row[1:6])
+        at += timedelta(minutes=_PAGE)
+    return found
