@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -25,6 +26,8 @@ def main() -> int:
         module.add_options(options)
         options.set_defaults(run=module.run)
     chosen = parser.parse_args()
+    # What was started ends with this process, but its folder is deleted only on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     figures = chosen.run(chosen)
     print(json.dumps(figures, indent=1) if chosen.json else as_table(figures))
     return 0
@@ -35,15 +38,14 @@ def as_table(figures: Mapping[str, Any], indent: str = "") -> str:
     width = max((len(name) for name in figures), default=0)
     lines = []
     for name, value in figures.items():
-        if isinstance(value, Mapping):
-            lines += [f"{indent}{name}", as_table(value, indent + "  ")]
-        else:
-            lines.append(f"{indent}{name:<{width}}  {value:,}" if isinstance(value, int | float) else _line(indent, width, name, value))
+        match value:
+            case Mapping():
+                lines += [f"{indent}{name}", as_table(value, f"{indent}  ")]
+            case int() | float():
+                lines.append(f"{indent}{name:<{width}}  {value:,}")
+            case _:
+                lines.append(f"{indent}{name:<{width}}  {value}")
     return "\n".join(lines)
-
-
-def _line(indent: str, width: int, name: str, value: Any) -> str:
-    return f"{indent}{name:<{width}}  {value}"
 
 
 if __name__ == "__main__":

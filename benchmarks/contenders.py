@@ -13,12 +13,15 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import Literal
+
+from celery import Celery
 
 from benchmarks import loop
 from benchmarks.cpu import cpu_s, spent
 from benchmarks.pages import INTERVAL, START, WARM_UP_PAIRS, WARM_UP_ROWS, Stretch, stretch
-from benchmarks.stage import Stage, context_of, running, running_farm, until
+from benchmarks.stage import Stage, context_of, number, running, running_farm, until
 from ingest import providers
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import plan_history
@@ -27,6 +30,9 @@ from local.port import LOOPBACK
 from models.partitions import ensure_partitions
 
 PATIENCE_S = 300.0
+#: Enough for both children of its worker.
+NAIVE_WARM_UP_PAGES = 4
+_OWED = "SELECT count(*) FROM jobs WHERE lane = 'backfill' AND state IN ('due', 'leased', 'fetched')"
 WARM_UP = stretch(WARM_UP_ROWS, WARM_UP_PAIRS)
 
 
@@ -71,27 +77,30 @@ def farm(bench: Bench, pages: Stretch, settings: Mapping[str, str]) -> Run:
     return Run(pages.rows / seconds, used)
 
 
-def naive(bench: Bench, pages: Stretch) -> Run:
+def naive(bench: Bench, pages: Stretch, task: Literal["fetch", "fetch_executemany"]) -> Run:
     """Measure the naive project: from the first send to the last row."""
     _clear(bench, pages)
+    warm_rows = NAIVE_WARM_UP_PAGES * 1_000
     broker = f"{bench.stage.urls.redis_url.rpartition('/')[0]}/1"
     environment = {**os.environ, "NAIVE_BROKER_URL": broker, "NAIVE_DATABASE_URL": bench.stage.urls.database_url}
     argv = (sys.executable, "-m", "celery", "-A", "benchmarks.naive", "worker", "--loglevel=WARNING")
     with running(bench.stage, "naive", *argv, env=environment) as child:
-        from benchmarks.naive import fetch  # noqa: PLC0415 - Celery is the naive project's business
-
-        fetch.app.conf.broker_url = broker
-        for url, _ in WARM_UP.urls(bench.port):
-            fetch.delay(url, 0)
-        until(lambda: _bars(bench) == WARM_UP.rows, 60, "the naive worker")
+        send = partial(_naive_app(broker).send_task, f"benchmarks.naive.{task}")
+        for page in WARM_UP.urls(bench.port)[:NAIVE_WARM_UP_PAGES]:
+            send((page[0], 0))
+        until(lambda: _bars(bench) == warm_rows, 60, "the naive worker")
         pids = bench.pids() | {"worker": child.pid}
         before, began = cpu_s(pids), time.perf_counter()
-        for url, series_id in pages.urls(bench.port):
-            fetch.delay(url, series_id)
-        until(lambda: _bars(bench) == WARM_UP.rows + pages.rows, PATIENCE_S, "the naive project's rows", every_s=0.05)
+        for page in pages.urls(bench.port):
+            send(page)
+        until(lambda: _bars(bench) == warm_rows + pages.rows, PATIENCE_S, "the naive project's rows", every_s=0.05)
         seconds = time.perf_counter() - began
         used = spent(before, cpu_s(pids), per=pages.rows / 1e6)
     return Run(pages.rows / seconds, used)
+
+
+def _naive_app(broker: str) -> Celery:
+    return Celery("naive", broker=broker)
 
 
 def by_hand(bench: Bench, pages: Stretch) -> Run:
@@ -132,30 +141,23 @@ def _work_off(bench: Bench, context: Context, pages: Stretch) -> float:
         )
     wake_leader(context.redis)
     with closing(bench.stage.database()) as connection, connection.cursor() as cursor:
-        until(lambda: _owed(cursor) == 0, PATIENCE_S, "the farm's jobs")
+        until(lambda: number(cursor, _OWED) == 0, PATIENCE_S, "the farm's jobs")
     return time.perf_counter() - began
 
 
-def _owed(cursor: Any) -> int:
-    cursor.execute("SELECT count(*) FROM jobs WHERE lane = 'backfill' AND state IN ('due', 'leased', 'fetched')")
-    return int(cursor.fetchone()[0])
-
-
 def _bars(bench: Bench) -> int:
-    with closing(bench.stage.database()) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM bars")
-        return int(cursor.fetchone()[0])
+    return bench.stage.number("SELECT count(*) FROM bars")
 
 
 def _verify(bench: Bench, rows: int, *, is_farm: bool = False) -> None:
     """Compare the tables with what was asked for. Raises RuntimeError: then there is no figure."""
+    count = bench.stage.number
     found = {"bars": _bars(bench)}
+    expected = {"bars": rows}
     if is_farm:
-        with closing(bench.stage.database()) as connection, connection.cursor() as cursor:
-            for name, what in (("ledger", "coalesce(sum(stored), 0)"), ("findings", f"{rows} + count(*)")):
-                cursor.execute(f"SELECT {what} FROM {name}")
-                found[name] = int(cursor.fetchone()[0])
-            cursor.execute("SELECT count(*) FROM jobs WHERE state NOT IN ('done', 'due', 'leased') OR lost_leases > 0")
-            found["jobs"] = rows + int(cursor.fetchone()[0])
-    if set(found.values()) != {rows}:
-        raise RuntimeError(f"expected {rows:,} everywhere, found {found}")
+        found["stored in the ledger"] = count("SELECT coalesce(sum(stored), 0) FROM ledger")
+        found["findings"] = count("SELECT count(*) FROM findings")
+        found["jobs in trouble"] = count("SELECT count(*) FROM jobs WHERE state = 'dead' OR lost_leases + failures > 0")
+        expected |= {"stored in the ledger": rows, "findings": 0, "jobs in trouble": 0}
+    if found != expected:
+        raise RuntimeError(f"expected {expected}, found {found}")

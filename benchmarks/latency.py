@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from statistics import mean, quantiles
 from typing import Any
 
@@ -67,7 +68,9 @@ class Watch:
         deadline = time.monotonic() + slots + PATIENCE_S
         while len(finished) < slots:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"saw {len(finished)} of {slots} polls done; the last: {list(self.seen.items())[-1:]}")
+                raise TimeoutError(
+                    f"saw {len(finished)} of {slots} polls done; the last: {list(self.seen.items())[-1:]}"
+                )
             if not select.select([self.connection], [], [], 1.0)[0]:
                 continue
             now = time.time()
@@ -118,7 +121,7 @@ def _figures(jobs: list[dict[str, float]]) -> dict[str, Any]:
     hundredths = quantiles(whole, n=100, method="inclusive")
     parts = {
         f"{first}_to_{then}_ms": _spread([(one[then] - one[first]) * 1000 for one in jobs])
-        for first, then in zip(MOMENTS, MOMENTS[1:], strict=False)
+        for first, then in pairwise(MOMENTS)
     }
     return {
         "mean_ms": round(mean(whole), 1),

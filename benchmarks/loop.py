@@ -15,9 +15,7 @@ import requests
 from psycopg2.extensions import connection as Connection  # noqa: N812 (a class with a lower-case name)
 
 PAGES_A_COMMIT = 5
-_COLUMNS = (
-    "series_id, ts, open, high, low, close, volume, quote_volume, trade_count, is_final, observed_at, job_id"
-)
+_COLUMNS = "series_id, ts, open, high, low, close, volume, quote_volume, trade_count, is_final, observed_at, job_id"
 _MAKE = "CREATE TEMP TABLE IF NOT EXISTS incoming (LIKE bars) ON COMMIT DELETE ROWS"
 _COPY = f"COPY incoming ({_COLUMNS}) FROM STDIN (FORMAT csv)"
 _UPSERT = f"""

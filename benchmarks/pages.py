@@ -74,7 +74,9 @@ def mock(where: Stage, pages: Sequence[Stretch]) -> Iterator[tuple[int, int]]:
 
 def pages_s(port: int, pages: Stretch) -> float:
     """Return how many pages a second the mock sends to one client that only counts bytes."""
-    heads = [f"GET {url.partition(str(port))[2]} HTTP/1.1\r\nHost: mock\r\n\r\n".encode() for url, _ in pages.urls(port)]
+    heads = [
+        f"GET {url.partition(str(port))[2]} HTTP/1.1\r\nHost: mock\r\n\r\n".encode() for url, _ in pages.urls(port)
+    ]
     buffer = bytearray(1 << 20)
     with socket.create_connection((LOOPBACK, port)) as wire:
         began = time.perf_counter()

@@ -18,6 +18,7 @@ from typing import Any
 import psycopg2
 import requests
 from psycopg2.extensions import connection as Connection  # noqa: N812 (a class with a lower-case name)
+from pydantic import SecretStr
 from sqlalchemy.engine import make_url
 
 from celeryconfig import LANES
@@ -46,10 +47,13 @@ class Stage:
     servers: Servers
     urls: Urls
 
-    def settings(self, **changed: Any) -> Settings:
+    def settings(self) -> Settings:
         """Return settings that point here, whatever environment and `.env` say."""
-        addresses = {"database_url": self.urls.database_url, "redis_url": self.urls.redis_url}
-        return Settings(**addresses, tickfarm_archive_dir=self.home / "archive", **changed)
+        return Settings(
+            database_url=SecretStr(self.urls.database_url),
+            redis_url=SecretStr(self.urls.redis_url),
+            tickfarm_archive_dir=self.home / "archive",
+        )
 
     def database(self) -> Connection:
         """Return a connection in autocommit. Close it."""
@@ -57,6 +61,11 @@ class Stage:
         connection = psycopg2.connect(address.render_as_string(hide_password=False))
         connection.autocommit = True
         return connection
+
+    def number(self, query: str) -> int:
+        """Return the one number that a query finds."""
+        with closing(self.database()) as connection, connection.cursor() as cursor:
+            return number(cursor, query)
 
     def clear(self) -> None:
         """Empty every table and Redis, and write a checkpoint, so that each measurement begins alike."""
@@ -70,8 +79,8 @@ class Stage:
 
 
 @contextmanager
-def stage(*, server_settings: Mapping[str, str] | None = None) -> Iterator[Stage]:
-    """Run both servers in a new folder while the block runs. `server_settings` are PostgreSQL's, beside ours."""
+def stage() -> Iterator[Stage]:
+    """Run both servers in a new folder while the block runs, and delete the folder."""
     above = Path(tempfile.mkdtemp(prefix="tickfarm-benchmark-"))
     above.chmod(0o711)  # root's farm runs PostgreSQL as another account, which must pass
     home = above / "home"
@@ -93,9 +102,7 @@ def stage(*, server_settings: Mapping[str, str] | None = None) -> Iterator[Stage
 
 
 @contextmanager
-def running_farm(
-    where: Stage, settings: Mapping[str, str], *, sandbox_port: int | None = None
-) -> Iterator[Supervisor]:
+def running_farm(where: Stage, settings: Mapping[str, str], *, sandbox_port: int | None = None) -> Iterator[Supervisor]:
     """Run the farm as `tickfarm up` does: a worker per lane, beat, Flower. Yields when all of them work."""
     ours = {
         "DATABASE_URL": where.urls.database_url,
@@ -134,6 +141,12 @@ def context_of(where: Stage) -> Iterator[Context]:
         context.close()
 
 
+def number(cursor: Any, query: str) -> int:
+    """Return the one number that a query finds, over a cursor that is open already."""
+    cursor.execute(query)
+    return int(cursor.fetchone()[0])
+
+
 def until(condition: Callable[[], bool], within_s: float, what: str, *, every_s: float = 0.02) -> None:
     """Wait for a condition. Raises TimeoutError that says what was waited for."""
     deadline = time.monotonic() + within_s
@@ -148,10 +161,8 @@ def _works(where: Stage, flower_port: int) -> bool:
         serving = processes_by_lane(redis)
     if any(serving[lane] < CONCURRENCY[lane] for lane in LANES):
         return False
-    with closing(where.database()) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM schedule")
-        if not cursor.fetchone()[0]:  # beat writes its entries in its first look
-            return False
+    if where.number("SELECT count(*) FROM schedule") == 0:  # beat writes its entries in its first look
+        return False
     try:
         requests.get(f"http://{LOOPBACK}:{flower_port}/", timeout=5)
     except requests.RequestException:

@@ -168,15 +168,18 @@ class Archive:
 
     def read(self, key: str, place: Place) -> bytes | None:
         """Return the payload at that place, or None when the segment is gone, torn or holds something else."""
+        name = key.encode()
         try:
             with (self._folder / place.segment).open("rb") as file:
                 file.seek(place.position)
-                magic, checksum, key_length, length = _RECORD.unpack(file.read(_RECORD.size))
-                record, blob = file.read(key_length), file.read(length)
+                magic, checksum, *lengths = _RECORD.unpack(file.read(_RECORD.size))
+                # Before anything is read by them: a spoilt length could ask for gigabytes.
+                if magic != _MAGIC or lengths != [len(name), place.size_bytes]:
+                    return None
+                found, blob = file.read(len(name)), file.read(place.size_bytes)
         except (OSError, struct.error):
             return None
-        sound = magic == _MAGIC and record == key.encode() and zlib.crc32(blob, zlib.crc32(record)) == checksum
-        return blob if sound else None
+        return blob if found == name and zlib.crc32(blob, zlib.crc32(found)) == checksum else None
 
     def close(self) -> None:
         """Close the segment. Appending opens it again."""

@@ -1,8 +1,8 @@
 """Every setting of the farm, typed, from the environment, `.env`, or the embedded servers' own file.
 
-Read once, by the shells (tasks, cli); the core gets values. Order: environment, `.env`, then `servers.json` in the
-state folder, which the embedded servers write while they run, so that a plain `celery -A tasks ..` in another
-terminal finds them. Invariant: a secret is a `SecretStr` and never shows in a repr.
+Read once, by the shells (tasks, cli); the core gets values. Order: environment, `.env` (or the file
+that `TICKFARM_ENV_FILE` names), then `servers.json` in the state folder, which the embedded servers write while they
+run, so that a plain `celery -A tasks ..` in another terminal finds them. Invariant: a secret is a `SecretStr` and never shows in a repr.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     """The farm's settings. Field names are the variables' names in lower case (see .env.example)."""
 
     model_config = SettingsConfigDict(
-        env_file=CHECKOUT / ".env",
+        env_file=Path(os.environ.get("TICKFARM_ENV_FILE") or CHECKOUT / ".env"),
         env_ignore_empty=True,  # `DATABASE_URL=` is how people unset a line of .env
         hide_input_in_errors=True,  # addresses hold passwords
         extra="ignore",

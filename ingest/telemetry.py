@@ -5,6 +5,7 @@ Invariant: no line leaves a process with a registered secret in it, wherever it 
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -20,14 +21,15 @@ _secrets: set[str] = set()
 
 
 def register_secret(value: str) -> None:
-    """Keep a value, and its percent-encoded form, out of every log line and dead letter from now on."""
+    """Keep a value out of every log line and dead letter from now on, as it is, in a URL, in JSON and in a repr."""
     if len(value) >= _SHORTEST_SECRET:
-        _secrets.update((value, quote(value, safe="")))
+        _secrets.update((value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]))
 
 
 def redact(text: str) -> str:
     """Return the text with every registered secret replaced by ***."""
-    for secret in _secrets:
+    # The longest first: a secret may begin another, whose end would be left standing. A copy, since threads register.
+    for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
@@ -58,6 +60,7 @@ def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: int = 
                 structlog.processors.format_exc_info,
                 _redact_event,
                 renderer,
+                _redact_line,
             ],
         )
     )
@@ -67,4 +70,22 @@ def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: int = 
 
 
 def _redact_event(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    return {name: redact(value) if isinstance(value, str) else value for name, value in event.items()}
+    """Redact the texts before the renderer escapes what stands in them, once more than a secret's known spellings."""
+    return {name: _redacted(value) for name, value in event.items()}
+
+
+def _redacted(value: Any) -> Any:
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {name: _redacted(one) for name, one in value.items()}
+        case list() | tuple():
+            return [_redacted(one) for one in value]
+        case _:
+            return value
+
+
+def _redact_line(_logger: Any, _method: str, line: str | EventDict) -> str:
+    """Redact the finished line too: names, and values whose text only the renderer made."""
+    return redact(str(line))

@@ -20,6 +20,7 @@ from ingest.market.records import Dataset
 from ingest.pipeline import status
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import follow, plan_history
+from ingest.pipeline.status import SeriesStatus
 from ingest.pipeline.workers import wake_leader
 from ingest.settings import Settings
 from local.shown import status_table
@@ -78,24 +79,29 @@ def _load(running: Farm, context: Context, out: Console, began: float) -> int:
             _tell(running, out)
             truth = truth or _truth(running)
             with context.sessions() as session:
+                done, total = status.history_progress(session)  # first: what is over by then is counted below
                 stored = status.count_bars(session, HISTORY[0], HISTORY[2])
                 rows = status.series_status(session, datetime.now(UTC))
-                done, total = status.history_progress(session)
             have = {ticker: stored.get(ticker, 0) for ticker in truth}
             progress.update(bar, completed=sum(have.values()), total=sum(truth.values()) or None)
-            silent = [row for row in rows if row.provider != HISTORY[0] and row.newest is None]
+            silent = [row for row in rows if _is_live(row) and row.state != "current"]
             if (truth and done == total and not silent) or time.monotonic() > deadline:
                 break
             time.sleep(_LOOK_EVERY_S)
     for ticker in (one for one in truth if have[one] != truth[one]):
         out.print(f"incomplete: {ticker} has {have[ticker]:,} of {truth[ticker]:,} rows")
     for row in silent:
-        out.print(f"incomplete: nothing of {row.provider} {row.dataset} {row.instrument} has come")
+        out.print(f"incomplete: {row.provider} {row.dataset} {row.instrument} is {row.state}")
     if not truth or have != truth or silent:
         return INCOMPLETE
     in_s = time.monotonic() - began
     out.print(f"complete: {sum(have.values()):,} daily bars, every one the source has, {in_s:.0f} s after the start")
     return OK
+
+
+def _is_live(row: SeriesStatus) -> bool:
+    live = {(provider, dataset, interval or "") for provider, dataset, interval in LIVE}
+    return row.instrument in PAIRS and (row.provider, row.dataset, row.interval) in live
 
 
 def _tell(running: Farm, out: Console) -> None:

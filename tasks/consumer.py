@@ -8,7 +8,10 @@ from typing import Any
 import structlog
 from celery.worker.consumer import Consumer
 
+from tasks import control
 from tasks.lifecycle import file_undecodable
+
+__all__ = ["FarmConsumer", "control"]
 
 log = structlog.get_logger(__name__)
 

@@ -149,6 +149,20 @@ def _keep_lease(request: Any, reason: Any, **_: Any) -> None:
         log.info("lease_not_kept", job_id=job_id, error=str(error).splitlines()[0])
 
 
+@signals.task_revoked.connect
+def _take_back_revoked(sender: Any, request: Any, **_: Any) -> None:
+    """A message ended by hand (`terminate`, `revoke`) is still owed: the leader sends the job again, at once."""
+    job_id, attempt = _job_of(sender.name, request.args, request.kwargs)
+    try:
+        with _shell_context().sessions.begin() as session:
+            if job_id is None:
+                job_id, attempt = jobs.find_call(session, request.id)
+            if job_id is not None:
+                jobs.release(session, job_id, attempt, is_lost=False)
+    except SQLAlchemyError as error:
+        log.info("lease_not_ended", job_id=job_id, error=str(error).splitlines()[0])
+
+
 def _job_of(task: str, args: Any, kwargs: Any) -> tuple[int | None, int | None]:
     """Return job id and attempt that a message carries, None twice for a call by hand."""
     if task in LOAD_TASKS and len(args or ()) == 2:

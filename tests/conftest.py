@@ -36,6 +36,7 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if OURS.match(name)]:
         del os.environ[name]
     Settings.model_config["env_file"] = None
+    os.environ["TICKFARM_ENV_FILE"] = os.devnull  # for the processes that tests start
     os.environ["TICKFARM_HOME"] = str(Path(tempfile.gettempdir()) / "tickfarm-tests-have-no-home")
 
 

@@ -10,5 +10,5 @@ from tests.conftest import statement
 
 
 def empty(url: str) -> None:
-    """Remove every row of every table and count ids from 1 again."""
-    statement(url, f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")
+    """Remove every row of every table. DELETE, because TRUNCATE makes new files for all tables and indexes (50 ms)."""
+    statement(url, "; ".join(f"DELETE FROM {table}" for table in Base.metadata.tables))

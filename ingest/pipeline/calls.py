@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from ingest.errors import FixRequest, UnknownName
 from ingest.market.records import Dataset
@@ -38,26 +38,31 @@ class FetchCall:
 
 def check_call(facts: Facts, kwargs: Mapping[str, Any]) -> FetchCall:
     """Return the call these JSON arguments make, or raise FixRequest saying what was given and what is accepted."""
-    dataset = kwargs.get("dataset")
-    if dataset not in facts.datasets:
-        raise UnknownName("dataset", str(dataset), facts.datasets, provider=facts.name)
+    dataset = check_dataset(facts, kwargs.get("dataset"))
     instruments = kwargs.get("instruments") or ()
     if isinstance(instruments, str) or not all(isinstance(one, str) for one in instruments):
         raise FixRequest(f"instruments must be a list of names, given: {instruments!r}", provider=facts.name)
-    interval = check_interval(facts, cast(Dataset, dataset), kwargs.get("interval"))
+    interval = check_interval(facts, dataset, kwargs.get("interval"))
     start, end = (_moment(kwargs.get(name)) for name in ("start", "end"))
     if end is not None and start is None:
         raise FixRequest("an end needs a start", provider=facts.name)
     if start is not None and end is not None and end <= start:
         raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {end.isoformat()}")
     return FetchCall(
-        dataset=cast(Dataset, dataset),
+        dataset=dataset,
         instruments=tuple(validate(one) for one in instruments),
         interval=interval,
         start=start,
         end=end,
         requests=tuple(request_from(one) for one in kwargs.get("requests") or ()),
     )
+
+
+def check_dataset(facts: Facts, dataset: object) -> Dataset:
+    """Return the dataset if the provider has it. Raises UnknownName, which lists those it has."""
+    if dataset not in facts.datasets:
+        raise UnknownName("dataset", str(dataset), facts.datasets, provider=facts.name)
+    return dataset
 
 
 def check_interval(facts: Facts, dataset: Dataset, interval: str | None) -> str | None:

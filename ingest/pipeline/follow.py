@@ -14,10 +14,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ingest.errors import FixRequest
-from ingest.market.intervals import seconds_of
+from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.records import Dataset
 from ingest.market.symbols import validate
-from ingest.pipeline.calls import check_interval
+from ingest.pipeline.calls import check_dataset, check_interval
 from ingest.pipeline.jobs import NewJob, insert_jobs
 from ingest.pipeline.schedule import FETCH_PREFIX
 from ingest.providers.contract import Facts, Provider, Query
@@ -79,6 +79,7 @@ def unfollow(
     session: Session, facts: Facts, dataset: Dataset, instruments: Sequence[str], *, interval: str | None
 ) -> int:
     """Stop following these series; what is stored stays. Return how many were followed."""
+    check_dataset(facts, dataset)
     interval = check_interval(facts, dataset, interval)
     statement = (
         update(Series)
@@ -107,11 +108,12 @@ def plan_history(
 ) -> int:
     """Owe the bars of `[start, end)` as jobs on the backfill lane, newest first; return how many were not owed yet.
 
-    A stretch that ends in the future, or is still settling, is cut at `now`: the live lane follows from there.
+    A stretch that ends in the future is cut where the bar of `now` opens: the live lane follows from there. Planning
+    again owes only what is new; a piece of the grid that `start` or `now` cut short is owed again once it is longer.
     """
-    end = min(end, now)
-    if end <= start:
-        raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {end.isoformat()}")
+    if min(end, now) <= start:
+        raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {min(end, now).isoformat()}")
+    end = min(end, bar_open(now, interval))
     facts = provider.facts
     step = timedelta(seconds=seconds_of(interval)) * JOB_ROWS
     owed = []
@@ -127,6 +129,7 @@ def plan_history(
 
 def check_names(provider: Provider, dataset: Dataset, instruments: Sequence[str], interval: str | None) -> list[str]:
     """Return the instruments, each once, as the provider takes them. Raises FixRequest (UnknownName)."""
+    check_dataset(provider.facts, dataset)
     interval = check_interval(provider.facts, dataset, interval)
     names = list(dict.fromkeys(validate(one) for one in instruments))
     if not names:

@@ -118,9 +118,10 @@ class Leader:
         look = Look()
         with self._sessions.begin() as session:
             jobs.relax_commit(session)
-            self._prepare_partitions(session, now)
+            ready_until = self._prepare_partitions(session, now)
             slots = self._owe(session, now, look)
             self._feed(session, now, processes, look)
+        self._partitions_ready_until = ready_until
         if slots is not None:
             self._last_slots = slots
         return look
@@ -138,14 +139,14 @@ class Leader:
             look.next_at = min(look.next_at, soonest)
         return look
 
-    def _prepare_partitions(self, session: Session, now: datetime) -> None:
-        """Create what rows of today and tomorrow need, before anything is leased that could need it."""
+    def _prepare_partitions(self, session: Session, now: datetime) -> datetime:
+        """Create what rows of today and tomorrow need before anything is leased; return how long, once committed."""
         if now < self._partitions_ready_until:
-            return
+            return self._partitions_ready_until
         ahead = now + timedelta(days=2)
         for table in ("bars", "quotes", "fetch_log"):
             ensure_partitions(session, table, now - timedelta(days=1), ahead)
-        self._partitions_ready_until = now + timedelta(hours=6)
+        return now + timedelta(hours=6)
 
     def _owe(self, session: Session, now: datetime, look: Look) -> dict[str, datetime] | None:
         """Insert the jobs of every slot that came due; return the new last slots, None if nothing did."""

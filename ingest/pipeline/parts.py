@@ -18,6 +18,9 @@ from ingest.pipeline.calls import FetchCall
 from ingest.pipeline.jobs import Leased, NewJob
 from ingest.wire import Request
 
+#: Between the key of the job that was owed first and what tells its parts apart.
+_MARK = "/part:"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -54,9 +57,10 @@ def _call_kwargs(call: FetchCall) -> dict[str, Any]:
 
 
 def _child(job: Leased, part: Part, kwargs: dict[str, Any]) -> NewJob:
-    digest = hashlib.sha256(json.dumps(kwargs, sort_keys=True).encode()).hexdigest()[:16]
+    # Of the parent's whole key, but not with it: a cursor's thousandth successor must still fit into the index.
+    origin = json.dumps([job.key, kwargs], sort_keys=True).encode()
     return NewJob(
-        key=f"{job.key}/{digest}",
+        key=f"{job.key.partition(_MARK)[0]}{_MARK}{hashlib.sha256(origin).hexdigest()[:32]}",
         task=job.task,
         lane=job.lane,
         kwargs=kwargs,

@@ -68,7 +68,7 @@ def count_bars(session: Session, provider: str, interval: str) -> dict[str, int]
         .where(Series.provider == provider, Series.interval == interval)
         .group_by(Series.instrument)
     )
-    return {instrument: count for instrument, count in session.execute(query)}
+    return dict(session.execute(query).tuples().all())
 
 
 def history_owed(session: Session) -> dict[tuple[str, str, str], int]:

@@ -71,10 +71,11 @@ def test_a_call_the_provider_puts_off_returns_until_when_and_is_done_by_itself_t
 
 
 def test_a_refused_call_returns_the_reason(shared_farm, hand):
-    shared_farm.sandbox.arm("binance", "status", args={"status": 404})
+    body = '{"code":-1100,"msg":"Illegal characters found in parameter."}'
+    shared_farm.sandbox.arm("binance", "status", args={"status": 400, "body": body})
     result = hand.send_task("tasks.fetch.binance", kwargs=CALL).get(timeout=WAIT_S)
     assert result["state"] == "dead"
-    assert "404" in result["reason"]
+    assert "-1100" in result["reason"]
 
 
 def test_stock_beat_loads_the_schedule_page_and_its_messages_are_stored_once_each(shared_farm, hand):

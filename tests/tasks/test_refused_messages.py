@@ -13,6 +13,8 @@ from ingest.pipeline import dead_letters
 from tests.tasks.load import bars_job, owe
 from tests.waiting import until
 
+REFUSAL = {"status": 400, "body": '{"code":-1100,"msg":"Illegal characters found in parameter."}'}
+
 
 @pytest.fixture
 def client(shared_farm):
@@ -129,8 +131,7 @@ def test_a_job_for_a_task_that_workers_do_not_know_yet_is_filed_once_and_can_be_
 
 
 def test_a_job_the_provider_refused_is_filed_and_works_once_it_is_requeued_without_the_cause(shared_farm, client):
-    body = '{"code":-1100,"msg":"Illegal characters found in parameter."}'
-    shared_farm.sandbox.arm("binance", "status", times=None, args={"status": 400, "body": body})
+    shared_farm.sandbox.arm("binance", "status", times=None, args=REFUSAL)
     owe(shared_farm, bars_job("refused", "BTC-USDT", lane="live"))
     shared_farm.wait_for("SELECT state = 'dead' FROM jobs WHERE key = 'refused'")
     [letter] = shared_farm.letters()
@@ -143,7 +144,7 @@ def test_a_job_the_provider_refused_is_filed_and_works_once_it_is_requeued_witho
 
 
 def test_a_call_by_hand_that_was_refused_works_once_it_is_requeued(shared_farm, client):
-    shared_farm.sandbox.arm("binance", "status", times=None, args={"status": 404})
+    shared_farm.sandbox.arm("binance", "status", times=None, args=REFUSAL)
     kwargs = bars_job("call", "BTC-USDT").kwargs
     sent = client.send_task("tasks.fetch.binance", kwargs=kwargs, queue="live")
     shared_farm.wait_for("SELECT state = 'dead' FROM jobs WHERE key = :key", key=f"call:{sent.id}")
