@@ -2,7 +2,8 @@
 
 Read once, by the shells (tasks, cli); the core gets values. Order: environment, `.env` (or the file
 that `TICKFARM_ENV_FILE` names), then `servers.json` in the state folder, which the embedded servers write while they
-run, so that a plain `celery -A tasks ..` in another terminal finds them. Invariant: a secret is a `SecretStr` and never shows in a repr.
+run, so that a plain `celery -A tasks ..` in another terminal finds them. Invariant: a secret is a `SecretStr` and
+never shows in a repr.
 """
 
 from __future__ import annotations

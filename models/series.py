@@ -23,4 +23,6 @@ class Series(Base):
     interval: Mapped[str] = mapped_column(server_default="")
     followed: Mapped[bool] = mapped_column(server_default="false")
     since: Mapped[datetime | None]
+    #: the provider's answer when it does not know the instrument (any more): no polls until it is followed anew
+    refused: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

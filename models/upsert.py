@@ -94,15 +94,7 @@ def _statement(dataset: str) -> Select[int, int, int]:
     table = _table(dataset)
     columns = copy_columns(dataset)
     values = [name for name in columns if name not in (*_KEY, *_PROVENANCE)]
-    staging = Table(
-        _staging_name(dataset), type(table.metadata)(), *(Column(one.name, one.type) for one in table.columns)
-    )
-    picked = (
-        select(*staging.c)
-        .ext(distinct_on(staging.c.series_id, staging.c.ts))
-        .order_by(staging.c.series_id, staging.c.ts, staging.c.observed_at.desc())
-    )
-    upsert = insert(table).from_select(columns, picked)
+    upsert = insert(table).from_select(columns, _latest_of_each_key(dataset, table))
     changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in values)
     was_final = "old.is_final AND " if "is_final" in columns else "false AND "
     written = (
@@ -131,6 +123,17 @@ def _statement(dataset: str) -> Select[int, int, int]:
         )
         .select_from(written)
         .add_cte(_revisions(written), _ledger(written))
+    )
+
+
+def _latest_of_each_key(dataset: str, table: Table) -> Any:
+    """Return the staged rows in key order, of each key the one observed last: repeats would fail the upsert."""
+    columns = (Column(one.name, one.type) for one in table.columns)
+    staging = Table(_staging_name(dataset), type(table.metadata)(), *columns)
+    return (
+        select(*staging.c)
+        .ext(distinct_on(staging.c.series_id, staging.c.ts))
+        .order_by(staging.c.series_id, staging.c.ts, staging.c.observed_at.desc())
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from celery import chain, signature
 
 from celeryconfig import LANES, LOAD_SUFFIX
@@ -16,11 +17,17 @@ from ingest.pipeline import fetch as pipeline
 from ingest.pipeline import jobs
 from ingest.pipeline.jobs import Leased, NewJob
 from ingest.pipeline.workers import wake_leader
-from tasks.farm_task import FarmTask, farm_task
+from tasks.farm_task import INFRASTRUCTURE, FarmTask, farm_task
 from tasks.lifecycle import context
+from tasks.store import store_here
 
-#: Up to this many bytes of answers one process parses and stores at once; beyond it, two steps let another child help.
-ONE_STEP_BYTES = 256 * 1024
+log = structlog.get_logger(__name__)
+
+#: Up to this many bytes of answers (a live poll) the fetch stores them itself: 46 instead of 54 ms from slot to commit.
+AT_ONCE_BYTES = 64 * 1024
+#: Up to this many (five pages of klines) one step parses and stores them: two steps cost 3 us of 13 a row. Beyond it,
+#: two steps let another child help.
+ONE_STEP_BYTES = 1024 * 1024
 
 
 def _declare(provider: str) -> Any:
@@ -39,10 +46,17 @@ def _declare(provider: str) -> Any:
         job = _begin(self, call, job_id, attempt)
         if job.state == "done":
             return dict(job.result or {})
+        if job.state in ("dead", "expired", "cancelled"):  # a call by hand that was delivered again after its end
+            return {"job_id": job.id, "state": job.state}
         if job.state == "fetched":
             raise self.replace(load_steps(job, size_bytes=0, ignore_result=self.request.ignore_result))
         outcome = pipeline.fetch(context(), provider, job)
         if outcome.state == "fetched":
+            if outcome.payload_bytes <= AT_ONCE_BYTES:
+                try:
+                    return store_here(job.id, job.attempt)
+                except INFRASTRUCTURE as error:  # what is fetched is kept: a message of its own tries it again
+                    log.warning("not_stored_at_once", job_id=job.id, error=str(error).splitlines()[0])
             steps = load_steps(job, size_bytes=outcome.payload_bytes, ignore_result=self.request.ignore_result)
             raise self.replace(steps)
         wake_leader(context().redis)

@@ -125,7 +125,7 @@ def _file_failure(sender: Any, task_id: str, exception: BaseException, args: Any
             if job_id is not None and isinstance(exception, LOST + INFRASTRUCTURE):
                 jobs.release(session, job_id, attempt, is_lost=isinstance(exception, LOST))
                 return
-            if job_id is not None:
+            if job_id is not None and attempt is not None:
                 jobs.bury(session, job_id, attempt, str(exception))
             queue = (getattr(sender.request, "delivery_info", None) or {}).get("routing_key")
             letter = Letter(sender.name, exception, kwargs, args or (), task_id=task_id, queue=queue, job_id=job_id)

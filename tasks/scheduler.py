@@ -123,6 +123,9 @@ class PgScheduler(Scheduler):
             queue=job.lane,
             ignore_result=True,
             producer=producer,
+            # The worker's own limits hold, so that `celery control time_limit` reaches what is sent from here.
+            time_limit=None,
+            soft_time_limit=None,
         )
 
 

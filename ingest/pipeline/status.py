@@ -16,7 +16,7 @@ from ingest import providers
 from ingest.market.intervals import seconds_of
 from models import Bar, Finding, Job, LedgerDay, Quote, Series
 
-State = Literal["waiting", "loading", "current", "late", "stored"]
+State = Literal["waiting", "loading", "current", "late", "stored", "refused"]
 #: A live series is late when its newest row is older than this many of its intervals (quotes: seconds).
 LATE_AFTER_INTERVALS = 3
 QUOTE_TARGET_S = 10.0
@@ -27,7 +27,8 @@ class SeriesStatus:
     """A series at a glance. `age_s` is the newest row's age; `owed` counts the jobs of its history not done yet.
 
     States: waiting (nothing stored yet), loading (history is owed), current or late (a market that never closes,
-    against its own pace), stored (everything owed is there; whether it is complete is the ledger's to say).
+    against its own pace), refused (the provider does not know the instrument), stored (everything owed is there;
+    whether it is complete is the ledger's to say).
     """
 
     provider: str
@@ -114,6 +115,8 @@ def _status(series: Series, rows: int, newest: datetime | None, owed: int, now: 
 
 
 def _state(series: Series, age_s: float | None, owed: int) -> State:
+    if series.refused is not None:
+        return "refused"
     if owed:
         return "loading"
     if age_s is None:

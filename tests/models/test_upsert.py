@@ -150,7 +150,7 @@ def test_a_copy_that_the_server_ends_fails_as_infrastructure_does_so_that_it_is_
     rows = to_csv("bars", [bar()]) * 200_000
     with sessions.begin() as session:
         write(session, "bars", to_csv("bars", [bar()]))
-        session.execute(text("SET LOCAL statement_timeout = '20ms'"))
+        session.execute(text("SET LOCAL statement_timeout = '100ms'"))
         with pytest.raises(OperationalError, match="statement timeout") as caught:
             write(session, "bars", rows)
         session.rollback()

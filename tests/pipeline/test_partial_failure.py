@@ -10,6 +10,9 @@ import pytest
 
 from ingest import providers
 from ingest.pipeline.context import Context
+from ingest.pipeline.fetch import followed_instruments
+from ingest.pipeline.follow import follow
+from ingest.pipeline.status import series_status
 from ingest.transport.retry import DEFAULT
 from ingest.wire import Limit
 from tests.pipeline.farm import LATER, bars_call, days_call, opened
@@ -22,7 +25,7 @@ COUNTS = "SELECT instrument, count(*) FROM bars JOIN series ON id = series_id GR
 
 @pytest.mark.parametrize("fault", ["status", "reset", "cut", "hang", "html", "null_prices"])
 def test_only_the_failed_part_of_a_batch_is_sent_again(settings_of, farm, fault):
-    with opened(Context(settings_of(tickfarm_fetch_deadline_s=1.0)), farm.sandbox) as impatient:
+    with opened(Context(settings_of(tickfarm_fetch_deadline_s=1.5)), farm.sandbox) as impatient:
         farm.sandbox.arm("binance", fault, match="ETHUSDT", times=None)
         parent = farm.owe("binance", bars_call(*PAIRS, minutes=10))
         impatient.run_once()
@@ -74,11 +77,11 @@ def test_a_429_with_retry_after_waits_that_long_and_is_no_failure_however_often(
     farm.sandbox.arm("binance", "status", times=times, args={"status": 429, "retry_after": 7})
     farm.owe("binance", bars_call("BTC-USDT"))
     for number in range(times):
-        before = datetime.now(UTC)
         [job] = farm.begin(within=LATER * number)
         outcome = farm.fetch(job)
         assert outcome.state == "deferred"
-        assert timedelta(seconds=7) <= outcome.until - before <= timedelta(seconds=7 + 0.7 + 1)
+        asked_at = farm.value("SELECT max(at) FROM fetch_log")
+        assert timedelta(seconds=7) <= outcome.until - asked_at <= timedelta(seconds=7 + 0.7)
         assert farm.select("SELECT state, failures, due_at FROM jobs") == [("due", 0, outcome.until)]
     farm.run(within=LATER)
     assert farm.value("SELECT count(*) FROM bars") == 60
@@ -157,3 +160,27 @@ def test_a_sandbox_that_is_gone_is_a_failure_and_repaired_once_it_is_back(settin
     farm.run(within=LATER)
     until(lambda: farm.states() == ["done"], what="the job")
     assert farm.value("SELECT count(*) FROM bars") == 60
+
+
+def test_an_instrument_the_provider_does_not_know_is_asked_for_no_more_until_it_is_followed_anew(farm):
+    def follow_both() -> None:
+        with farm.context.sessions.begin() as session:
+            names = ["BTC-USDT", "FOO-BAR"]
+            follow(session, providers.get("binance"), "quotes", names, interval=None, since=None, now=datetime.now(UTC))
+
+    def asked() -> list[str]:
+        with farm.context.sessions() as session:
+            return followed_instruments(session, "binance", "quotes", None)
+
+    follow_both()
+    assert asked() == ["BTC-USDT", "FOO-BAR"]
+    farm.run(within=timedelta(seconds=1))
+
+    assert asked() == ["BTC-USDT"]
+    with farm.context.sessions() as session:
+        states = {row.instrument: row.state for row in series_status(session, datetime.now(UTC))}
+    assert states == {"BTC-USDT": "current", "FOO-BAR": "refused"}
+    assert farm.value("SELECT refused FROM series WHERE instrument = 'FOO-BAR'").count("FOO-BAR") == 1
+
+    follow_both()
+    assert asked() == ["BTC-USDT", "FOO-BAR"]

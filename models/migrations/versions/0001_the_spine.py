@@ -216,6 +216,7 @@ def upgrade() -> None:
         sa.Column("interval", sa.Text(), server_default="", nullable=False),
         sa.Column("followed", sa.Boolean(), server_default="false", nullable=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("refused", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("provider", "dataset", "instrument", "interval"),
