@@ -17,6 +17,8 @@ from tests.tasks.farm import Farm
 START = datetime(2025, 3, 1, tzinfo=UTC)
 PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "LTC-USDT")
 TASK = "tasks.fetch.binance"
+#: minutes whose answers are too large to be parsed and stored in one step (1 MiB of klines)
+TWO_STEPS = 10_000
 _PAGE = 1000
 _COLUMNS = ("open", "high", "low", "close", "volume")
 

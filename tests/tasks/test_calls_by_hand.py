@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.tasks.load import START, bars_job, check_stored
+from tests.tasks.load import START, TWO_STEPS, bars_job, check_stored
 from tests.waiting import until
 
 WAIT_S = 60
@@ -31,10 +31,10 @@ def test_get_returns_what_store_wrote(shared_farm, hand):
 
 
 def test_a_large_answer_goes_through_two_steps_and_returns_store_s_result_all_the_same(shared_farm, hand):
-    kwargs = bars_job("large", "BTC-USDT", minutes=3000).kwargs
+    kwargs = bars_job("large", "BTC-USDT", minutes=TWO_STEPS).kwargs
     result = hand.send_task("tasks.fetch.binance", kwargs=kwargs, queue="backfill").get(timeout=WAIT_S)
-    assert (result["state"], result["rows"]) == ("done", 3000)
-    check_stored(shared_farm, 3000, pairs=["BTC-USDT"])
+    assert (result["state"], result["rows"]) == ("done", TWO_STEPS)
+    check_stored(shared_farm, TWO_STEPS, pairs=["BTC-USDT"])
 
 
 def test_positional_arguments_work_as_well(shared_farm, hand):

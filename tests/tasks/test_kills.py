@@ -22,9 +22,9 @@ REPAIR_S = 60.0
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
 def test_workers_killed_at_random_moments_under_load_lose_no_row_and_write_none_twice(farm, celery_setup, kills):
     seed = random.SystemRandom().randrange(10**6)
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 - a failure shows it
     rng = random.Random(seed)
-    expected = owe_bars(farm, jobs=160 * kills)
+    expected = owe_bars(farm, jobs=120 * kills)
     farm.beat()
     farm.wait_for("SELECT count(*) > 10 FROM jobs WHERE state = 'done'", within_s=60)
     for _ in range(kills):
@@ -47,10 +47,8 @@ def test_messages_that_vanish_with_a_killed_worker_are_sent_again(farm, celery_s
     farm.beat().says("leading")
     batches = vanish_one(farm, first.container.worker)
     first.kill()
-    killed_at = time.monotonic()
     second.restart()
     farm.all_done(within_s=REPAIR_S)
-    print(f"repaired {time.monotonic() - killed_at:.1f} s after the kill")
     check_stored(farm, 100 * batches, pairs=PAIRS[:1])
     assert farm.value("SELECT max(attempt) FROM jobs") == 2
 
@@ -87,15 +85,10 @@ def test_a_job_that_kills_its_child_each_time_is_given_up_and_filed(farm):
         runs += 1
         if runs == 1:
             farm.wait_for("SELECT started_at IS NOT NULL FROM jobs WHERE key <> 'killer'")
-        for pid in children_at_work(farm, worker):
+        for pid in worker.children():  # both: the neighbour keeps the other one busy
             os.kill(pid, signal.SIGKILL)
         farm.wait_for("SELECT attempt > :seen OR state = 'dead' FROM jobs WHERE key = 'killer'", seen=job.attempt)
     assert runs == 1 + MAX_LOST_LEASES
     [letter] = [letter for letter in farm.letters() if letter.job_id == job.id]
     assert "worker died" in letter.error
     assert farm.value("SELECT count(*) FROM bars") == 0
-
-
-def children_at_work(farm, worker):
-    """Return the pool's children: the test fills both with hanging requests."""
-    return worker.children()

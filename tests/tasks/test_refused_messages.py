@@ -112,7 +112,9 @@ def test_bytes_that_are_no_message_at_all_end_a_worker_at_worst_and_nothing_else
         return shared_farm.states() == {"done": 3}
 
     until(is_over, within_s=90, what="the jobs behind the garbage")
-    until(lambda: redis.llen("farm:live") == redis.hlen("farm:unacked") == 0, what="the last message to be acknowledged")
+    until(
+        lambda: redis.llen("farm:live") == redis.hlen("farm:unacked") == 0, what="the last message to be acknowledged"
+    )
 
 
 def test_a_job_for_a_task_that_workers_do_not_know_yet_is_filed_once_and_can_be_requeued(shared_farm, client):

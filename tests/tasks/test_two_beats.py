@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from tests.waiting import until
 
 SLOTS = "SELECT due_at, count(*) FROM jobs WHERE entry = 'binance-quotes' GROUP BY due_at ORDER BY due_at"
@@ -29,6 +31,6 @@ def test_a_stand_by_takes_over_from_a_killed_leader_and_no_slot_is_owed_twice_or
     assert "leading" not in leader.text()
     slots = farm.rows(SLOTS)
     assert {row.count for row in slots} == {1}
-    gaps = [(after.due_at - before.due_at).total_seconds() for before, after in zip(slots, slots[1:], strict=False)]
+    gaps = [(after.due_at - before.due_at).total_seconds() for before, after in pairwise(slots)]
     assert max(gaps) <= 5, gaps
     assert farm.value("SELECT max(n) FROM (SELECT count(*) n FROM fetch_log GROUP BY job_id) x") == 1

@@ -69,7 +69,9 @@ def test_a_task_terminated_by_hand_is_repeated(empty):
     empty.wait_for("SELECT started_at IS NOT NULL FROM jobs WHERE key = 'ended'")
     job = empty.job("ended")
     with empty.client() as client:
-        client.control.revoke(f"{job.id}-{job.attempt}", terminate=True, signal="SIGKILL", reply=True, timeout=10, limit=1)
+        client.control.revoke(
+            f"{job.id}-{job.attempt}", terminate=True, signal="SIGKILL", reply=True, timeout=10, limit=1
+        )
     empty.all_done(within_s=15)  # sooner than its lease would run out
     check_stored(empty, 60, pairs=PAIRS[:1])
     assert empty.letters() == []
