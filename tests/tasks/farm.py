@@ -191,7 +191,11 @@ class Farm:
         parts = []
         for log in sorted((self.folder / "logs").glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-            parts.append(f"--- {log.name}\n" + "\n".join(line[:600] for line in lines))
+            # A line with a traceback is long, and its end says most.
+            parts.append(
+                f"--- {log.name}\n"
+                + "\n".join(line if len(line) < 2000 else f"{line[:300]} .. {line[-1700:]}" for line in lines)
+            )
         return "\n".join(parts)
 
     def __repr__(self) -> str:
