@@ -5,9 +5,10 @@ from __future__ import annotations
 from celery import Celery
 
 from tasks import lifecycle
+from tasks.broker import FarmAMQP
 from tasks.farm_task import FarmTask
 
 __all__ = ["app", "lifecycle"]
 
-app = Celery("tickfarm", task_cls=FarmTask)
+app = Celery("tickfarm", amqp=FarmAMQP, task_cls=FarmTask)
 app.config_from_object("celeryconfig")

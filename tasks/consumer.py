@@ -1,4 +1,4 @@
-"""Celery's consumer, except that no message and no lost connection ends it, and what it can't decode is filed."""
+"""Celery's consumer, except that no message ends it, and one it can't decode is filed before it is dropped."""
 
 from __future__ import annotations
 
@@ -37,17 +37,6 @@ class FarmConsumer(Consumer):
                     message.ack()
 
         return on_task_received
-
-    def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Clean up after a lost connection as Celery does, and live through kombu's failing to.
-
-        kombu 5.7 forgets the connection's address, then wants it to give back what its default channel had taken:
-        AttributeError, which would end the worker (seen in one of five Redis restarts under load).
-        """
-        try:
-            super().on_connection_error_after_connected(exc)
-        except AttributeError as error:
-            log.warning("lost_connection_not_tidied", error=str(error), lost=repr(exc))
 
     def on_decode_error(self, message: Any, exc: BaseException) -> None:
         """File the message as a dead letter, then do as Celery does: log it and acknowledge it."""

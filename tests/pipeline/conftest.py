@@ -16,7 +16,7 @@ from ingest.pipeline.context import Context
 from ingest.settings import Settings
 from tests.emptying import empty
 from tests.pipeline.farm import Farm, new_job, opened
-from tests.sandbox.conftest import SandboxClient, start_sandbox
+from tests.sandbox.conftest import SandboxClient, fresh_client, running_sandbox
 
 #: Far above what a test sends; the pace and the limits have tests of their own.
 NO_LIMITS = {
@@ -28,23 +28,15 @@ NO_LIMITS = {
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[str]:
     """Run the pipeline tests' own sandbox and return its address."""
-    process, url = start_sandbox("--port", "0")
-    with process:
+    with running_sandbox() as url:
         yield url
-        process.terminate()
-        assert process.wait(10) == 0
 
 
 @pytest.fixture
 def sandbox(sandbox_process: str) -> Iterator[SandboxClient]:
     """Return a client of the sandbox, which has no faults and limits nobody."""
-    client = SandboxClient(sandbox_process)
-    for what in ("faults", "requests"):
-        client.control("DELETE", what)
-    for provider, limits in NO_LIMITS.items():
-        client.control("POST", "limits", {"provider": provider, "limits": limits})
-    yield client
-    client.pool.clear()
+    with fresh_client(sandbox_process, NO_LIMITS) as client:
+        yield client
 
 
 @pytest.fixture

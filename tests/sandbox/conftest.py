@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,9 @@ def start_sandbox(*arguments: str) -> tuple[subprocess.Popen[str], str]:
     return process, line.split()[-1]
 
 
-@pytest.fixture(scope="session")
-def sandbox_url() -> Iterator[str]:
+@contextmanager
+def running_sandbox() -> Iterator[str]:
+    """Run a sandbox of its own and yield its address; it must end cleanly."""
     process, url = start_sandbox("--port", "0")
     with process:
         yield url
@@ -73,12 +75,25 @@ def sandbox_url() -> Iterator[str]:
         assert process.wait(10) == 0
 
 
-@pytest.fixture
-def sandbox(sandbox_url: str) -> Iterator[SandboxClient]:
-    client = SandboxClient(sandbox_url)
-    client.control("DELETE", "faults")
-    client.control("DELETE", "requests")
-    for provider, limits in STANDARD_LIMITS.items():
-        client.control("POST", "limits", {"provider": provider, "limits": limits})
+@contextmanager
+def fresh_client(url: str, limits: Mapping[str, object]) -> Iterator[SandboxClient]:
+    """Yield a client of a sandbox that has forgotten its faults and requests, and has these limits."""
+    client = SandboxClient(url)
+    for what in ("faults", "requests"):
+        client.control("DELETE", what)
+    for provider, dials in limits.items():
+        client.control("POST", "limits", {"provider": provider, "limits": dials})
     yield client
     client.pool.clear()
+
+
+@pytest.fixture(scope="session")
+def sandbox_url() -> Iterator[str]:
+    with running_sandbox() as url:
+        yield url
+
+
+@pytest.fixture
+def sandbox(sandbox_url: str) -> Iterator[SandboxClient]:
+    with fresh_client(sandbox_url, STANDARD_LIMITS) as client:
+        yield client

@@ -28,6 +28,8 @@ from tests.tasks.farm import Farm, close_client, running_farm
 #: Restarts forget what was spent, and tests share a sandbox: its own limit must not be what they wait for.
 GENEROUS = {"weight_per_minute": 1_000_000}
 _farms: list[Farm] = []
+#: of the farm that ended last: a module's farm is gone when its last test's clean-up has failed
+_last_words = [""]
 _databases = itertools.count(1)
 
 
@@ -37,6 +39,8 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         report.sections += [("farm", f"{farm!r}\n{farm.logs()}") for farm in _farms]
+        if not _farms:
+            report.sections.append(("the farm that ended last", _last_words[0]))
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +91,7 @@ def noted(made: Iterator[Farm] | object) -> Iterator[Farm]:
             yield farm
         finally:
             _farms.remove(farm)
+            _last_words[0] = farm.logs()
 
 
 @pytest.fixture
