@@ -10,7 +10,7 @@ from tests.waiting import until
 
 #: what compose, k8s and `tickfarm up` give a worker before they kill it
 GRACE_S = 40.0
-JOBS = 200
+JOBS = 400
 BLOCKED = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'bars'::regclass"
 
 
