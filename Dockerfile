@@ -16,7 +16,8 @@ RUN groupadd --gid 10001 tickfarm \
     && install --directory --owner tickfarm --group tickfarm --mode 0700 /var/lib/tickfarm
 COPY --from=build /venv /venv
 WORKDIR /app
-COPY beat_schedule.py celeryconfig.py cli.py ./
+COPY beat_schedule.py celeryconfig.py cli.py farm.py flowerconfig.py ./
+COPY commands commands
 COPY ingest ingest
 COPY local local
 COPY models models

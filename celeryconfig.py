@@ -7,18 +7,23 @@ repeated or late message changes nothing but the time it takes.
 
 from __future__ import annotations
 
-from typing import Any
-
 from kombu import Exchange, Queue
 
 from beat_schedule import beat_schedule  # noqa: F401 - the one page that says what runs when
-from ingest.settings import settings
-
-_config = settings()
+from ingest.settings import BadSetting, settings
 
 
-def _url(value: Any) -> str | None:
-    return None if value is None else str(value.get_secret_value())
+def _redis_url() -> str | None:
+    """Return the broker's address, None where there is none yet: reading this page needs no servers.
+
+    Nor does it need settings that can be read: who starts a process refuses them in one line (tasks/app.py, cli.py),
+    which an error raised in the middle of an import can't be.
+    """
+    try:
+        value = settings().redis_url
+    except BadSetting:
+        return None
+    return None if value is None else value.get_secret_value()
 
 
 # --- Lanes and queues ------------------------------------------------------------------------------------------------
@@ -36,11 +41,12 @@ task_routes = {
     "tasks.fetch.*": {"queue": "standard"},
     "tasks.normalize": {"queue": f"standard{LOAD_SUFFIX}"},
     "tasks.store": {"queue": f"standard{LOAD_SUFFIX}"},
+    "tasks.retention": {"queue": "maintenance"},
 }
 task_create_missing_queues = False  # a misspelt queue is an error at send, not a black hole
 
 # --- Broker ----------------------------------------------------------------------------------------------------------
-broker_url = _url(_config.redis_url)  # None until servers are configured or started: reading this page needs none
+broker_url = _redis_url()  # None until servers are configured or started
 #: Longest task x 3: a message a dead worker held is delivered again after this; the leader has repaired it long before.
 VISIBILITY_TIMEOUT_S = 300
 broker_transport_options = {
@@ -90,6 +96,7 @@ worker_proc_alive_timeout = 30.0  # children import polars and open connections 
 #: sleeps its whole timeout in the signal handler, so a worker with one 50 ms task took 25 s to leave, unacknowledged.
 worker_soft_shutdown_timeout = 0
 worker_lost_wait = 5.0  # a dead child's last result may still be under way; its lease is ended after that
+worker_autoscaler = "tasks.autoscale:FarmAutoscaler"  # shrinks while a little work goes on; Celery's does not
 worker_consumer = "tasks.consumer:FarmConsumer"  # files what it can't decode
 
 # --- Results and messages --------------------------------------------------------------------------------------------
@@ -121,4 +128,4 @@ timezone = "UTC"
 enable_utc = True
 
 #: Every module that declares tasks; a worker that lacks one would file its messages as unknown.
-imports = ("tasks.fetch", "tasks.normalize", "tasks.store")
+imports = ("tasks.fetch", "tasks.normalize", "tasks.store", "tasks.retention")

@@ -1,4 +1,4 @@
-"""Latency: from a quote poll's slot to its commit, of the real 1-second schedule entry on an otherwise idle farm.
+"""Latency: from a quote poll's slot to its commit, of the real schedule entry on an otherwise idle farm.
 
 Deliberately not here: latency under a busy backfill. Invariant: every moment is taken when another connection can see
 the commit (NOTIFY arrives after it), never from a column that the writer filled in before it.
@@ -29,7 +29,7 @@ from ingest.pipeline.follow import follow
 from local.port import free_port
 
 NAME = "latency"
-HELP = "milliseconds from a 1-second quote poll's slot to its committed rows, on an idle farm"
+HELP = "milliseconds from a quote poll's slot to its committed rows, on an idle farm"
 ENTRY = "binance-quotes"
 PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 #: The moments of a job, in order. What lies between two of them is one part of the latency.

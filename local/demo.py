@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 
 import requests
@@ -28,8 +29,12 @@ from local.start import Farm, farm
 
 OK, INCOMPLETE, INTERRUPTED = 0, 3, 130
 HISTORY = ("nasdaq_data_link", ("AAPL", "FB", "GOOG", "IBM", "MSFT"), "1d", datetime(2000, 1, 1, tzinfo=UTC))
-PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
-LIVE: tuple[tuple[str, Dataset, str | None], ...] = (("binance", "quotes", None), ("binance", "bars", "1m"))
+PAIRS = {
+    "binance": ("BTC-USDT", "ETH-USDT", "SOL-USDT"),
+    "coinbase": ("BTC-USD", "ETH-USD"),
+    "kraken": ("BTC-USD", "ETH-USD"),
+}
+LIVE: tuple[tuple[Dataset, str | None], ...] = (("quotes", None), ("bars", "1m"), ("trades", None), ("books", None))
 #: What is not there by now is called incomplete.
 PATIENCE_S = 180.0
 _LOOK_EVERY_S = 0.5
@@ -63,8 +68,8 @@ def _order(context: Context) -> None:
         provider = providers.get(name)
         follow(session, provider, "bars", tickers, interval=interval, since=since, now=now)
         plan_history(session, provider, tickers, interval=interval, start=since, end=now, now=now)
-        for live, dataset, live_interval in LIVE:
-            follow(session, providers.get(live), dataset, PAIRS, interval=live_interval, since=None, now=now)
+        for (exchange, pairs), (dataset, live_interval) in product(PAIRS.items(), LIVE):
+            follow(session, providers.get(exchange), dataset, pairs, interval=live_interval, since=None, now=now)
     wake_leader(context.redis)
 
 
@@ -100,8 +105,8 @@ def _load(running: Farm, context: Context, out: Console, began: float) -> int:
 
 
 def _is_live(row: SeriesStatus) -> bool:
-    live = {(provider, dataset, interval or "") for provider, dataset, interval in LIVE}
-    return row.instrument in PAIRS and (row.provider, row.dataset, row.interval) in live
+    is_ours = row.instrument in PAIRS.get(row.provider, ())
+    return is_ours and (row.dataset, row.interval) in {(dataset, interval or "") for dataset, interval in LIVE}
 
 
 def _tell(running: Farm, out: Console) -> None:

@@ -78,4 +78,6 @@ def _environment(home: Path, sandbox_port: int | None) -> dict[str, str]:
     if sandbox_port is not None:
         env["TICKFARM_SANDBOX_URL"] = f"http://{LOOPBACK}:{sandbox_port}"
         env |= SANDBOX_KEYS
+        for name in SANDBOX_KEYS:
+            env.pop(f"{name}_FILE", None)
     return env

@@ -26,12 +26,49 @@ def hold(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             pid = os.pread(descriptor, 20, 0).decode().strip() or "unknown"
-            raise Refused(
-                f"a farm already runs with the state folder {home} (pid {pid}): stop it with Ctrl-C there or "
-                f"`kill {pid}`, or set TICKFARM_HOME to run a second one"
-            ) from error
+            raise taken(home, pid) from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def taken(home: Path, pid: int | str) -> Refused:
+    """Return the refusal of a second farm in the same state folder."""
+    return Refused(
+        f"a farm already runs with the state folder {home} (pid {pid}): stop it with Ctrl-C there or `tickfarm down`, "
+        "or set TICKFARM_HOME to run a second one"
+    )
+
+
+def holder(home: Path) -> int | None:
+    """Return the pid of the farm that holds the state folder, None if no farm runs. Refuses one that can't be named."""
+    file = home / FILE
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(descriptor, 20, 0).decode().strip()
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+    if not pid.isdecimal() or not _has_open(int(pid), file):
+        raise Refused(f"the farm that holds {file} can't be told yet: try again in a moment")
+    return int(pid)
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    """Say whether a process has the file open, so that nobody else is signalled; without /proc the pid is believed."""
+    if not Path("/proc/self/fd").exists():
+        return True
+    try:
+        return any(os.path.realpath(one) == str(file.resolve()) for one in Path(f"/proc/{pid}/fd").iterdir())
+    except PermissionError:
+        return True  # another account's, whom we can't signal either
+    except FileNotFoundError:
+        return False

@@ -51,6 +51,7 @@ class Supervisor:
         self._logs = home / "logs"
         self._slots = [_Slot(process) for process in processes]
         self._first_wait_s = first_wait_s
+        self.count = len(processes)
 
     def start(self) -> None:
         """Start them all, in the order given."""

@@ -13,7 +13,6 @@ from typing import Any
 import redis.exceptions
 import sqlalchemy.exc
 from psycopg2.errors import UndefinedColumn, UndefinedTable
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -39,8 +38,6 @@ def one_line(error: Exception) -> tuple[str, int] | None:
         case TickfarmError():
             is_usage = isinstance(error, FixRequest) and not isinstance(error, Refused)
             return str(error), USAGE if is_usage else FAILED
-        case ValidationError():
-            return "; ".join(_setting(one) for one in error.errors()), USAGE
         case sqlalchemy.exc.DBAPIError():
             return _of_postgres(error), FAILED
         case redis.exceptions.RedisError():
@@ -52,13 +49,6 @@ def one_line(error: Exception) -> tuple[str, int] | None:
 def plain(value: object) -> str:
     """Return what JSON has no word for as text: a moment in ISO 8601, an exact decimal with all its digits."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-def _setting(error: Mapping[str, Any]) -> str:
-    """Say which setting is wrong and what is accepted; never what was given, which may hold a password."""
-    name = ".".join(str(part) for part in error["loc"]).upper()
-    expected = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
-    return f"{name} is not valid: {expected if expected.startswith('expected') else f'expected {expected}'}"
 
 
 def _of_postgres(error: sqlalchemy.exc.DBAPIError) -> str:

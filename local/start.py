@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from ingest.settings import Settings, settings
+from ingest.pipeline.terms import check_settings
+from ingest.settings import Settings, read_settings, settings
 from local.farm_processes import farm_processes
 from local.lock import hold
 from local.port import LOOPBACK, free_port, require_free
@@ -37,6 +38,7 @@ class Farm:
     sandbox_url: str | None
     servers: Servers
     supervisor: Supervisor
+    lanes: tuple[str, ...]
 
     def poll(self) -> list[str]:
         """Start again what has died; return a sentence for each thing that happened."""
@@ -54,7 +56,8 @@ def farm(home: Path, *, sandbox: bool = False) -> Iterator[Farm]:
         stop = stack.enter_context(_stop_signals())
         stack.enter_context(hold(make_home(home)))
         (home / FILE).unlink(missing_ok=True)  # left by a farm that was killed: its addresses are dead
-        config = Settings()
+        config = read_settings()
+        check_settings(config)
         flower_port, sandbox_port = _ports(config, sandbox=sandbox)
         sandbox_url = None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}"
         servers = Servers(home, which=_missing(config), sandbox_url=sandbox_url)
@@ -79,6 +82,7 @@ def farm(home: Path, *, sandbox: bool = False) -> Iterator[Farm]:
             sandbox_url=sandbox_url,
             servers=servers,
             supervisor=supervisor,
+            lanes=LANES,
         )
 
 

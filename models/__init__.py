@@ -1,6 +1,7 @@
 """The tables of the farm, as SQLAlchemy models. Importing this package registers every one of them."""
 
 from models.bars import Bar
+from models.books import Book
 from models.dead_letters import DeadLetter
 from models.fetch_log import FetchLog
 from models.findings import Finding
@@ -8,14 +9,16 @@ from models.jobs import IN_FLIGHT, Job
 from models.ledger import LedgerDay
 from models.quotes import Quote
 from models.revisions import Revision
-from models.schedule import ScheduleEntry
+from models.schedule import ScheduleEntry, ScheduleRun
 from models.series import Series
 from models.session import Base, open_engine
+from models.trades import Trade
 
 __all__ = [
     "IN_FLIGHT",
     "Bar",
     "Base",
+    "Book",
     "DeadLetter",
     "FetchLog",
     "Finding",
@@ -24,6 +27,8 @@ __all__ = [
     "Quote",
     "Revision",
     "ScheduleEntry",
+    "ScheduleRun",
     "Series",
+    "Trade",
     "open_engine",
 ]

@@ -18,6 +18,7 @@ class DeadLetter(Base):
     __tablename__ = "dead_letters"
     __table_args__ = (
         CheckConstraint("state IN ('open', 'requeued', 'discarded')", name="dead_letters_state"),
+        Index("dead_letters_job", "job_id"),
         Index("dead_letters_open", "at", postgresql_where="state = 'open'"),
     )
 

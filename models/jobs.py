@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.session import Base
@@ -29,6 +30,7 @@ class Job(Base):
         Index("jobs_next", "due_at", postgresql_where=text("state = 'due'")),
         Index("jobs_expiring", "expires_at", postgresql_where=text("state = 'due' AND expires_at IS NOT NULL")),
         Index("jobs_in_flight", "lease_until", postgresql_where=text(f"state IN {IN_FLIGHT}")),
+        Index("jobs_run", "run_id", postgresql_where=text("run_id IS NOT NULL")),
         Index("jobs_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         # Every transition rewrites the row: room in the page keeps the rewrite in place.
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
@@ -58,7 +60,11 @@ class Job(Base):
     payload_key: Mapped[str | None]
     payload_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     parent_id: Mapped[int | None] = mapped_column(BigInteger)
+    #: the schedule's entry and the run of it that owes this job
     entry: Mapped[str | None]
+    run_id: Mapped[int | None] = mapped_column(BigInteger)
+    #: what the entry says about how to fetch: `timeout_s`, `retries`, `per_minute` (see pipeline.jobs.JobOptions)
+    options: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[str | None]
     result: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -8,10 +8,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Literal
 
+from psycopg2.errors import CheckViolation
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-PARTITIONED: dict[str, Literal["year", "month"]] = {"bars": "year", "quotes": "month", "fetch_log": "month"}
+PARTITIONED: dict[str, Literal["year", "month"]] = {
+    "bars": "year",
+    "trades": "month",
+    "quotes": "month",
+    "books": "month",
+    "fetch_log": "month",
+}
 #: One number for all partition DDL of the farm: two processes that need the same partition take turns.
 _LOCK = 7_461_002
 
@@ -35,6 +43,11 @@ def partitions_between(table: str, first: datetime, last: datetime) -> list[tupl
         wanted.append(partition_of(table, at))
         at = wanted[-1][2]
     return wanted
+
+
+def is_partition_missing(error: IntegrityError) -> bool:
+    """Say whether rows were refused because no partition takes them. A CHECK that they break has a name."""
+    return isinstance(error.orig, CheckViolation) and error.orig.diag.constraint_name is None
 
 
 def ensure_partitions(session: Session, table: str, start: datetime, end: datetime) -> list[str]:

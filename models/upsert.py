@@ -1,8 +1,9 @@
 """The one write path: COPY into the connection's staging table, then one statement that upserts and keeps accounts.
 
-That statement resolves conflicts on (series_id, ts): the later observation wins, an equal or older one changes
-nothing. In the same statement, old values of final rows become revisions and the ledger's days grow by what was really
-inserted. Rows and ledger days are written in key order, so that concurrent writers can't deadlock.
+That statement resolves conflicts on the table's key: the later observation wins, an equal or older one changes
+nothing; a trade seen again as it was changes nothing either. In the same statement, old values of final rows become
+revisions and the ledger's days grow by what was really inserted. Rows and ledger days are written in key order, so
+that concurrent writers can't deadlock.
 """
 
 from __future__ import annotations
@@ -13,20 +14,23 @@ from io import BytesIO
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Column, Connection, Select, Table, cast, func, literal_column, select, text
+from sqlalchemy import Column, Connection, Select, Table, and_, case, cast, func, literal_column, or_, select, text
 from sqlalchemy import Date as SqlDate
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from models.bars import Bar
+from models.books import Book
 from models.ledger import LedgerDay
 from models.quotes import Quote
 from models.revisions import Revision
 from models.session import Base
+from models.trades import Trade
 
-_TABLES: dict[str, type[Base]] = {"bars": Bar, "quotes": Quote}
-_KEY = ("series_id", "ts")
+_TABLES: dict[str, type[Base]] = {"bars": Bar, "trades": Trade, "quotes": Quote, "books": Book}
+#: What happened once: polls overlap, and rewriting every trade of each page would cost more than storing the new ones.
+_ONLY_WHEN_CHANGED = ("trades",)
 #: Columns that say how a row came here, not what it says: a change in them alone is no revision.
 _PROVENANCE = ("observed_at", "job_id", "is_final")
 
@@ -93,15 +97,20 @@ def _staging_ddl(dataset: str) -> tuple[str, ...]:
 def _statement(dataset: str) -> Select[int, int, int]:
     table = _table(dataset)
     columns = copy_columns(dataset)
-    values = [name for name in columns if name not in (*_KEY, *_PROVENANCE)]
+    key = tuple(table.primary_key.columns.keys())
+    values = [name for name in columns if name not in (*key, *_PROVENANCE)]
     upsert = insert(table).from_select(columns, _latest_of_each_key(dataset, table))
     changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in values)
-    was_final = "old.is_final AND " if "is_final" in columns else "false AND "
+    was_final = "old.is_final" if "is_final" in columns else str(dataset in _ONLY_WHEN_CHANGED).lower()
+    is_newer = table.c.observed_at < upsert.excluded.observed_at
+    if dataset in _ONLY_WHEN_CHANGED:
+        differs = (table.c[name].is_distinct_from(upsert.excluded[name]) for name in values)
+        is_newer = and_(is_newer, or_(*differs))
     written = (
         upsert.on_conflict_do_update(
-            index_elements=_KEY,
-            set_={name: upsert.excluded[name] for name in columns if name not in _KEY},
-            where=table.c.observed_at < upsert.excluded.observed_at,
+            index_elements=key,
+            set_={name: upsert.excluded[name] for name in columns if name not in key},
+            where=is_newer,
         )
         .returning(
             table.c.series_id,
@@ -111,7 +120,7 @@ def _statement(dataset: str) -> Select[int, int, int]:
             literal_column("old.series_id IS NULL").label("is_new"),
             literal_column(_newly_final(columns)).label("final_delta"),
             literal_column("old.observed_at").label("old_observed_at"),
-            literal_column(f"CASE WHEN {was_final}({changed}) THEN to_jsonb(old) END").label("old_row"),
+            literal_column(f"CASE WHEN {was_final} AND ({changed}) THEN to_jsonb(old) END").label("old_row"),
         )
         .cte("written")
     )
@@ -130,11 +139,8 @@ def _latest_of_each_key(dataset: str, table: Table) -> Any:
     """Return the staged rows in key order, of each key the one observed last: repeats would fail the upsert."""
     columns = (Column(one.name, one.type) for one in table.columns)
     staging = Table(_staging_name(dataset), type(table.metadata)(), *columns)
-    return (
-        select(*staging.c)
-        .ext(distinct_on(staging.c.series_id, staging.c.ts))
-        .order_by(staging.c.series_id, staging.c.ts, staging.c.observed_at.desc())
-    )
+    key = [staging.c[name] for name in table.primary_key.columns.keys()]  # noqa: SIM118
+    return select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc())
 
 
 def _revisions(written: Any) -> Any:
@@ -184,5 +190,8 @@ def _ledger(written: Any) -> Any:
             "final": LedgerDay.final + counted.excluded.final,
             "job_id": counted.excluded.job_id,
             "updated_at": counted.excluded.updated_at,
+            # What comes for a day that retention emptied is a new beginning: nobody has verified it.
+            "state": case((LedgerDay.deleted_at.is_(None), LedgerDay.state), else_="fetched"),
+            "deleted_at": None,
         },
     ).cte("counted")

@@ -1,4 +1,4 @@
-"""Describe Binance's exchangeInfo: rate limits and the instruments with their filters.
+"""Which instruments Binance lists, and its exchangeInfo: rate limits and the instruments with their filters.
 
 Deliberately not here: which symbols a request asks for (`binance_parameters.py`).
 Invariant: the limits named here are the ones the sandbox enforces.
@@ -8,6 +8,9 @@ Source: binance-spot-api-docs rest-api.md "Exchange information", state of 2026-
 from collections.abc import Iterable, Mapping
 
 from sandbox.listings import LISTINGS
+
+# Binance has no dollars: its pairs are in tethers and coins.
+SYMBOLS = tuple(symbol for symbol, listing in LISTINGS.items() if listing.quote_asset != "USD")
 
 _ORDER_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"]
 

@@ -1,26 +1,45 @@
-"""Take a page of Binance klines apart, so that a fault can alter one row of it.
+"""Take a page of Binance klines or aggregate trades apart, so that a fault can alter one row of it.
 
 Deliberately not here: which row is altered and how (`row_faults.py`).
 Invariant: a page that is taken apart and put together unchanged is the same bytes.
 """
 
 import re
+from dataclasses import dataclass
 
 from sandbox.contract import Page, TimeSpoiling
 
-_ROW = re.compile(r"\[([^\[\]]+)\]")
+_LIST = re.compile(r"\[([^\[\]]+)\]")
+_OBJECT = re.compile(r"\{([^{}]+)\}")
 _DAY_MS = 86_400_000
-_PRICES = {"open": 1, "high": 2, "low": 3, "close": 4}
+_KLINE_PRICES = {"open": 1, "high": 2, "low": 3, "close": 4}
 
 
-def kline_page(body: bytes) -> Page | None:
-    """Return the rows of a kline page, or None for every other body (klines alone are an array of arrays)."""
+@dataclass(slots=True)
+class ObjectPage(Page):
+    """A page whose rows are objects: the names of their fields are kept here, in order, and the rows are the values."""
+
+    names: list[str]
+
+    def text(self) -> str:
+        pairs = (zip(self.names, row, strict=True) for row in self.rows)
+        return self.head + ",".join(f"{{{','.join(map(':'.join, row))}}}" for row in pairs) + self.tail
+
+
+def page_of(body: bytes) -> Page | None:
+    """Return the rows of a page of klines or aggregate trades, or None for every other body."""
+    # No cell of either holds a comma, a colon or a bracket, so splitting keeps every cell's very text.
     text = body.decode()
-    if not text.startswith("[["):
-        return None
-    # No kline cell holds a comma or a bracket, so splitting keeps every cell's very text.
-    rows = [row.split(",") for row in _ROW.findall(text)]
-    return Page(head="[", rows=rows, tail="]", prices=_PRICES, times=(0, 6), spoil_time=_spoil_time)
+    if text.startswith("[["):
+        rows = [row.split(",") for row in _LIST.findall(text)]
+        return Page("[", rows, "]", prices=_KLINE_PRICES, times=(0, 6), spoil_time=_spoil_time)
+    if text.startswith('[{"a":'):
+        cells = [[cell.partition(":") for cell in row.split(",")] for row in _OBJECT.findall(text)]
+        names = [name for name, _, _ in cells[0]]
+        rows = [[value for _, _, value in row] for row in cells]
+        time = names.index('"T"')
+        return ObjectPage("[", rows, "]", prices={"price": 1}, times=(time,), spoil_time=_spoil_time, names=names)
+    return None
 
 
 def _spoil_time(how: TimeSpoiling, cell: str, now_s: float) -> str:

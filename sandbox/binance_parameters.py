@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Mapping
 
+from sandbox.binance_instruments import SYMBOLS
 from sandbox.kline_grid import INTERVAL_WIDTHS_MS
-from sandbox.listings import LISTINGS
 
-MAX_KLINES = 1000
-DEFAULT_KLINES = 500
+# "Default: 500; Maximum: 1000": klines and trades alike.
+MAX_ROWS = 1000
+DEFAULT_ROWS = 500
 # "startTime and endTime ... can be sent in milliseconds or microseconds": 14 digits of ms would be the year 5138.
 _FIRST_MICROSECOND_TIME = 10**14
 
@@ -51,7 +52,7 @@ def symbol_of(text: str) -> str:
         raise RefusalError(
             -1100, "Illegal characters found in parameter 'symbol'; legal range is '^[\\w\\-._&&[^a-z]]{1,50}$'."
         )
-    if text not in LISTINGS:
+    if text not in SYMBOLS:
         raise RefusalError(-1121, "Invalid symbol.")
     return text
 
@@ -63,7 +64,7 @@ def symbols_of(query: Mapping[str, str]) -> str | list[str]:
     if "symbol" in query:
         return symbol_of(mandatory(query, "symbol"))
     if "symbols" not in query:
-        return list(LISTINGS)
+        return list(SYMBOLS)
     try:
         names = json.loads(query["symbols"])
     except ValueError:
@@ -99,14 +100,29 @@ def time_ms(query: Mapping[str, str], name: str) -> int | None:
     return value // 1000 if value is not None and value >= _FIRST_MICROSECOND_TIME else value
 
 
-def limit_of(query: Mapping[str, str]) -> int:
-    """Return the number of klines asked for; more than the documented maximum is cut to it."""
+def limit_of(query: Mapping[str, str], *, default: int = DEFAULT_ROWS, maximum: int = MAX_ROWS) -> int:
+    """Return the number of rows asked for; more than the documented maximum is cut to it."""
     limit = whole_number(query, "limit")
     if limit is None:
-        return DEFAULT_KLINES
+        return default
     if limit == 0:
         raise RefusalError(-1130, "Data sent for parameter 'limit' is not valid.")
-    return min(limit, MAX_KLINES)
+    return min(limit, maximum)
+
+
+def limit_as_sent(query: Mapping[str, str], *, default: int = DEFAULT_ROWS) -> int:
+    """Return the limit before anything is refused, for what a request costs; the default where it is no number."""
+    limit = query.get("limit", "")
+    return int(limit) if re.fullmatch(r"[0-9]{1,20}", limit) else default
+
+
+def refuse_other_status(query: Mapping[str, str]) -> None:
+    """Raise -1220 where `symbolStatus` is not that of every symbol here: they are all trading."""
+    status = query.get("symbolStatus", "TRADING")
+    if status not in ("TRADING", "HALT", "BREAK"):
+        raise RefusalError(-1130, "Data sent for parameter 'symbolStatus' is not valid.")
+    if status != "TRADING":
+        raise RefusalError(-1220, "The symbol's status does not match the requested symbolStatus.")
 
 
 def zone_offset_ms(query: Mapping[str, str]) -> int:

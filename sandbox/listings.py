@@ -1,6 +1,6 @@
 """The instruments of the synthetic market: names, steps, typical prices and sizes.
 
-Deliberately not here: how they move (`price_walk.py`) and how a provider lists them (`dialects/`).
+Deliberately not here: how they move (`price_walk.py`), which of them a provider lists and how (`dialects/`).
 Invariant: tick and step decimals add up to at most 8, so that every quote volume prints exactly with 8 decimals.
 """
 
@@ -34,4 +34,11 @@ LISTINGS: dict[str, Listing] = {
     "LTCUSDT": Listing("LTC", "USDT", 2, 3, 9_000, 150_000, 200),
     "BNBBTC": Listing("BNB", "BTC", 6, 2, 8_000, 2_000, 60),
     "ETHBTC": Listing("ETH", "BTC", 5, 3, 5_000, 40_000, 120),
+    "BTCUSD": Listing("BTC", "USD", 2, 5, 4_000_000, 500_000, 1_000),
+    "ETHUSD": Listing("ETH", "USD", 2, 4, 200_000, 800_000, 700),
+    "SOLUSD": Listing("SOL", "USD", 2, 3, 9_000, 900_000, 400),
+    "XRPUSD": Listing("XRP", "USD", 4, 1, 6_000, 800_000, 300),
+    "ADAUSD": Listing("ADA", "USD", 4, 1, 5_000, 500_000, 200),
+    "DOGEUSD": Listing("DOGE", "USD", 5, 0, 11_000, 300_000, 200),
+    "LTCUSD": Listing("LTC", "USD", 2, 3, 9_000, 80_000, 120),
 }

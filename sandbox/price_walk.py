@@ -1,6 +1,6 @@
-"""A synthetic market: any bar of any minute since the listing, at any time, without state.
+"""A synthetic market: any bar, quote and book since the listing, at any time, without state.
 
-Deliberately not here: how a provider prints a bar, and which intervals it offers (`dialects/`).
+Deliberately not here: the single trades (`trade_tape.py`); how a provider prints all this (`dialects/`).
 Invariant: a finished bar is a function of (seed, symbol, time) alone, and every wider bar is exactly the
 aggregate of the narrower ones: seconds make the minute, minutes the hour, hours the day.
 
@@ -22,6 +22,7 @@ from sandbox.listings import LISTED_SINCE_MS, LISTINGS
 MINUTE_MS = 60_000
 MINUTES_PER_HOUR = 60
 MINUTES_PER_DAY = 1440
+_LISTED_HOUR = LISTED_SINCE_MS // (MINUTES_PER_HOUR * MINUTE_MS)
 
 # (period in hours, amplitude in log price): four years, 200 days, a month, five days, a day.
 _WAVES = ((35_040.0, 0.55), (4_800.0, 0.22), (720.0, 0.08), (120.0, 0.025), (24.0, 0.008))
@@ -50,6 +51,13 @@ class Quote(NamedTuple):
     bid_size: int
     ask: int
     ask_size: int
+
+
+class Book(NamedTuple):
+    """Both sides of a book: (price in ticks, size in lot steps), the best price first."""
+
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
 
 
 class PriceWalk:
@@ -89,10 +97,28 @@ class PriceWalk:
     def quote(self, symbol: str, now_ms: int) -> Quote:
         """Return the best bid and ask at `now_ms`; they move ten times a second."""
         price = self.seconds_of_minute(symbol, now_ms // MINUTE_MS)[now_ms % MINUTE_MS // 1000].open
-        wobble, spread, bid_size, ask_size = self._numbers(f"{symbol}/quote/{now_ms // 100}", 4)
+        wobble, spread, bid_size, ask_size = self.numbers(f"{symbol}/quote/{now_ms // 100}", 4)
         bid = price - wobble % 4
         lot = max(LISTINGS[symbol].minute_volume // 100, 2)
         return Quote(bid, 1 + (bid_size * lot >> 16), bid + 1 + spread % 2, 1 + (ask_size * lot >> 16))
+
+    def book(self, symbol: str, now_ms: int, levels: int) -> Book:
+        """Return the best `levels` prices of each side, fewer where the bids reach zero; the first are the quote's."""
+        bid, bid_size, ask, ask_size = self.quote(symbol, now_ms)
+        lot = max(LISTINGS[symbol].minute_volume // 50, 4)
+        numbers = self.numbers(f"{symbol}/book/{now_ms // 100}", 4 * (levels - 1))
+        bids = accumulate((-1 - n % 3 for n in numbers[::4]), initial=bid)
+        asks = accumulate((1 + n % 3 for n in numbers[1::4]), initial=ask)
+        bid_sizes = (bid_size, *(1 + (n * lot >> 16) for n in numbers[2::4]))
+        ask_sizes = (ask_size, *(1 + (n * lot >> 16) for n in numbers[3::4]))
+        buyers, sellers = zip(bids, bid_sizes, strict=True), zip(asks, ask_sizes, strict=True)
+        return Book(tuple(level for level in buyers if level[0] > 0), tuple(sellers))
+
+    def trades_before(self, symbol: str, hour: int) -> int:
+        """Return the trades from the listing to the hour's start: a line with noise, at least 3600 an hour."""
+        usual = LISTINGS[symbol].minute_trades
+        noise = self.numbers(f"{symbol}/count/{hour}", 1)[0] if hour > _LISTED_HOUR else 0
+        return (hour - _LISTED_HOUR) * (3600 + 60 * (usual * 5 // 16)) + (60 * (usual // 4) * noise >> 16)
 
     def _finished(self, symbol: str, start: int, end: int) -> list[Bar]:
         """Cover `[start, end)` with the widest kept bars: days, then hours, then minutes."""
@@ -129,9 +155,9 @@ class PriceWalk:
         quotes = list(map(mul, volumes, edges))
         volume, quote = sum(volumes), sum(quotes)
         totals = self._hour_totals(symbol, hour, volume, quote)
-        trades = [60 + count for count in _share_out(totals[0] - 3600, volumes)]
-        takers, taker_quotes = _share_out(totals[1], volumes), _share_out(totals[2], quotes)
-        numbers = self._numbers(f"{symbol}/wicks/{hour}", 180)
+        trades = [60 + count for count in share_out(totals[0] - 3600, volumes)]
+        takers, taker_quotes = share_out(totals[1], volumes), share_out(totals[2], quotes)
+        numbers = self.numbers(f"{symbol}/wicks/{hour}", 180)
         wick = (high - low) // 16 + 1
         # The top edge is both a close and the next open; the hour's own extremes belong to the bars that touch it.
         top, bottom = min(edges.index(max(edges)), 59), min(edges.index(min(edges)), 59)
@@ -149,7 +175,7 @@ class PriceWalk:
     def _hour_path(self, symbol: str, hour: int) -> tuple[list[int], list[int], int, int]:
         """Return the 61 prices at the edges of the hour's minutes, the 60 volumes, and the hour's high and low."""
         start, end = self._anchor(symbol, hour), self._anchor(symbol, hour + 1)
-        numbers = self._numbers(f"{symbol}/hour/{hour}", 122)
+        numbers = self.numbers(f"{symbol}/hour/{hour}", 122)
         # A random bridge: the drift less its own mean ends where it began, and `end - start` is spread evenly.
         step = start * _STEP_PER_10_000 // 10_000 + 1
         drift = [0, *accumulate(numbers[:60])]
@@ -160,29 +186,31 @@ class PriceWalk:
         return edges, volumes, max(edges) + (numbers[120] * step >> 16), min(edges) - (numbers[121] * step >> 16)
 
     def _hour_totals(self, symbol: str, hour: int, volume: int, quote: int) -> tuple[int, int, int]:
-        """Return the hour's trades (at least one a second), taker volume and taker quote volume."""
-        count, share = self._numbers(f"{symbol}/totals/{hour}", 2)
-        trades = 3600 + 60 * (LISTINGS[symbol].minute_trades * (count + 8_192) >> 17)
-        taker_share = 16_384 + share // 2
+        """Return the hour's number of trades, taker volume and taker quote volume."""
+        trades = self.trades_before(symbol, hour + 1) - self.trades_before(symbol, hour)
+        taker_share = 16_384 + self.numbers(f"{symbol}/totals/{hour}", 1)[0] // 2
         return trades, volume * taker_share >> 16, quote * taker_share >> 16
 
     def _seconds_of_minute(self, symbol: str, minute: int) -> tuple[Bar, ...]:
-        """Split a minute into 60 bars that make it up exactly; each second has at least one trade."""
+        """Split a minute into 60 bars that make it up exactly, each a bar that its number of trades can make."""
         whole = self.minutes_of_hour(symbol, minute // 60)[minute % 60]
-        numbers = self._numbers(f"{symbol}/minute/{minute}", 122)
-        trades = [1 + count for count in _share_out(whole.trades - 60, [1 + n for n in numbers[:60]])]
-        volumes, quotes, _, takers, taker_quotes = (_share_out(amount, trades) for amount in whole[4:])
+        numbers = self.numbers(f"{symbol}/minute/{minute}", 122)
+        trades = [1 + count for count in share_out(whole.trades - 60, [1 + n for n in numbers[:60]])]
+        volumes, quotes, _, takers, taker_quotes = (share_out(amount, trades) for amount in whole[4:])
         swing, rise = (whole.high - whole.low) // 4, whole.close - whole.open
         paths = [whole.open + rise * i // 60 + (n * swing >> 16) for i, n in enumerate(numbers[60:120])]
         edges = [whole.open, *[min(whole.high, max(whole.low, price)) for price in paths[1:]], whole.close]
-        high_at, low_at = numbers[120] % 60, numbers[121] % 60
+        opens, closes = edges[:60], edges[1:]
+        # The minute's extremes open two different seconds between its first and its last.
+        high_at = 1 + numbers[120] % 58
+        opens[high_at], opens[1 + (high_at + numbers[121] % 57) % 58] = whole.high, whole.low
         bars = []
-        for i in range(60):
-            opening, closing = edges[i], edges[i + 1]
-            high = whole.high if i == high_at else max(opening, closing)
-            low = whole.low if i == low_at else min(opening, closing)
-            amounts = volumes[i], quotes[i], trades[i], takers[i], taker_quotes[i]
-            bars.append(Bar(opening, high, low, closing, *amounts))
+        for i, count in enumerate(trades):
+            opening, closing = opens[i], closes[i]
+            if count == 1:  # a lone trade has one price
+                opening = closing = closing if i == 59 else opening
+            amounts = volumes[i], quotes[i], count, takers[i], taker_quotes[i]
+            bars.append(Bar(opening, max(opening, closing), min(opening, closing), closing, *amounts))
         return tuple(bars)
 
     def _compute_anchor(self, symbol: str, hour: int) -> int:
@@ -191,18 +219,20 @@ class PriceWalk:
             amplitude * math.sin(math.tau * (hour / period + phase / 65_536))
             for (period, amplitude), phase in zip(_WAVES, self._phases(symbol), strict=True)
         )
-        noise = self._numbers(f"{symbol}/anchor/{hour}", 1)[0] / 32_768 - 1
+        noise = self.numbers(f"{symbol}/anchor/{hour}", 1)[0] / 32_768 - 1
         return round(LISTINGS[symbol].typical_price * math.exp(log_price + noise * _ANCHOR_NOISE))
 
     def _hash_phases(self, symbol: str) -> tuple[int, ...]:
-        return self._numbers(f"{symbol}/phases", len(_WAVES))
+        # A dollar is worth a tether, so both pairs of a coin rise and fall together.
+        name = f"{symbol}T" if LISTINGS[symbol].quote_asset == "USD" else symbol
+        return self.numbers(f"{name}/phases", len(_WAVES))
 
-    def _numbers(self, name: str, count: int) -> tuple[int, ...]:
+    def numbers(self, name: str, count: int) -> tuple[int, ...]:
         """Return `count` hashed 16-bit numbers; the same name gives the same numbers for ever."""
         return struct.unpack(f"<{count}H", shake_128(f"{self._seed}/{name}".encode()).digest(count * 2))
 
 
-def _share_out(total: int, weights: Sequence[int]) -> list[int]:
+def share_out(total: int, weights: Sequence[int]) -> list[int]:
     """Split a whole number in proportion to the weights; the shares add up to it exactly."""
     sums = [0, *accumulate(weights)]
     marks = [total * reached // sums[-1] for reached in sums]

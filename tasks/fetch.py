@@ -5,18 +5,17 @@ Idempotent: an attempt of a job runs once, and a call by hand is one job however
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from celery import chain, signature
 
-from celeryconfig import LANES, LOAD_SUFFIX
+from celeryconfig import LOAD_SUFFIX
 from ingest import providers
 from ingest.pipeline import fetch as pipeline
-from ingest.pipeline import jobs
-from ingest.pipeline.jobs import Leased, NewJob
+from ingest.pipeline.jobs import Leased
 from ingest.pipeline.workers import wake_leader
+from tasks.attempts import begin
 from tasks.farm_task import INFRASTRUCTURE, FarmTask, farm_task
 from tasks.lifecycle import context
 from tasks.store import store_here
@@ -43,7 +42,7 @@ def _declare(provider: str) -> Any:
         attempt: int | None = None,
     ) -> dict[str, Any]:
         call = {"dataset": dataset, "instruments": instruments, "interval": interval, "start": start, "end": end}
-        job = _begin(self, call, job_id, attempt)
+        job = begin(self, call, job_id, attempt)
         if job.state == "done":
             return dict(job.result or {})
         if job.state in ("dead", "expired", "cancelled"):  # a call by hand that was delivered again after its end
@@ -74,19 +73,6 @@ def load_steps(job: Leased, *, size_bytes: int, ignore_result: bool) -> Any:
         for name in (("tasks.normalize", "tasks.store") if size_bytes > ONE_STEP_BYTES else ("tasks.store",))
     ]
     return chain(*steps) if len(steps) > 1 else steps[0]
-
-
-def _begin(task: FarmTask, call: dict[str, Any], job_id: int | None, attempt: int | None) -> Leased:
-    """Begin the leased attempt, or make the job of a call by hand."""
-    with context().sessions.begin() as session:
-        jobs.relax_commit(session)
-        if job_id is not None:
-            return jobs.start(session, job_id, attempt or 0)
-        now = datetime.now(UTC)
-        queue = (task.request.delivery_info or {}).get("routing_key")
-        lane = queue if queue in LANES else "standard"
-        key = jobs.call_key(task.request.id)
-        return jobs.adopt(session, NewJob(key=key, task=task.name, lane=lane, kwargs=call, due_at=now, priority=2), now)
 
 
 def _summary(job: Leased, outcome: pipeline.Outcome) -> dict[str, Any]:

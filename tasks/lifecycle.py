@@ -1,7 +1,8 @@
-"""What happens around tasks: logs, children that warm up, workers that announce themselves, failures that are filed.
+"""What happens around tasks: logs, children that warm up, failures that are filed.
 
-Deliberately not here: what a task does. Invariant: a worker's parent never imports the parse path (polars used before
-a fork hangs every child) and holds no database connection that a child could inherit.
+Deliberately not here: what a task does; workers that announce themselves (presence.py). Invariant: a worker's parent
+never imports the parse path (polars used before a fork hangs every child) and holds no database connection that a child
+could inherit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.errors import LeaseLost
-from ingest.pipeline import jobs, workers
+from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
 from ingest.pipeline.dead_letters import Letter, write_letter
 from ingest.settings import settings
@@ -34,8 +35,6 @@ LOAD_TASKS = ("tasks.normalize", "tasks.store")
 log = structlog.get_logger(__name__)
 
 _contexts: dict[int, Context] = {}
-#: workers of this process that take no more work
-_leaving: set[str] = set()
 
 
 def context() -> Context:
@@ -72,35 +71,6 @@ def _warm_up(**_: Any) -> None:
 @signals.worker_process_shutdown.connect
 def _close(**_: Any) -> None:
     context().close()
-
-
-@signals.worker_ready.connect
-def _announce(sender: Any, **_: Any) -> None:
-    """Tell the leader every two seconds which queues this worker serves, with how many children."""
-    worker = sender.controller
-    redis = Context(settings(), pooled=False).redis
-
-    def announce() -> None:
-        if worker.hostname in _leaving:
-            return
-        queues = [queue.name for queue in sender.task_consumer.queues] if sender.task_consumer else []
-        try:
-            workers.announce(redis, worker.hostname, queues=queues, processes=worker.pool.num_processes)
-        except RedisError as error:
-            log.warning("worker_not_announced", error=str(error))
-
-    announce()
-    workers.wake_leader(redis)
-    sender.timer.call_repeatedly(workers.ANNOUNCE_EVERY_S, announce)
-
-
-@signals.worker_shutting_down.connect
-def _withdraw(sender: Any, **_: Any) -> None:
-    _leaving.add(str(sender))
-    try:
-        workers.withdraw(Context(settings(), pooled=False).redis, str(sender))
-    except RedisError as error:
-        log.warning("worker_not_withdrawn", error=str(error))
 
 
 @signals.task_prerun.connect

@@ -1,4 +1,4 @@
-"""Celery beat on PostgreSQL: the shell of the leader. It turns Celery's schedules into slots and looks into messages.
+"""Celery beat on PostgreSQL: the shell of the leader. It reads beat_schedule.py and turns looks into messages.
 
 `celery -A tasks beat` runs it. Two of them: one leads, the other stands by and takes over. Nothing is sent that the
 job table does not hold; if the database or Redis is away it waits, says so, and goes on by itself.
@@ -7,26 +7,25 @@ job table does not hold; if the database or Redis is away it waits, says so, and
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from celery.beat import Scheduler
-from celery.schedules import BaseSchedule, crontab, maybe_schedule, schedule
 from kombu.exceptions import BatchPublishError
 
-from celeryconfig import LANES, LOAD_SUFFIX
-from ingest.pipeline import workers
+from celeryconfig import LANES
+from ingest.errors import FixRequest
+from ingest.pipeline import schedule_edits, workers
 from ingest.pipeline.context import Context
 from ingest.pipeline.leader import LOOK_EVERY_S, Leader, Leadership, Message, message_kwargs
-from ingest.pipeline.schedule import Entry, every
+from ingest.pipeline.terms import disabled
 from ingest.settings import settings
 from tasks.farm_task import INFRASTRUCTURE
 from tasks.fetch import load_steps
+from tasks.schedule_file import ScheduleFile
 
-#: How long one wait for Redis' wake-up lasts at most; a signal to stop is heard between waits.
-MAX_WAIT_S = LOOK_EVERY_S
 _MAX_BACKOFF_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -36,13 +35,15 @@ class PgScheduler(Scheduler):
     """The leader as a Celery beat scheduler."""
 
     def setup_schedule(self) -> None:
-        """Read beat_schedule.py and open the database and Redis."""
+        """Read beat_schedule.py and open the database and Redis. Raises FixRequest for a file that can't be read."""
         self._context = Context(settings(), name="tickfarm beat")
-        entries = [entry_of(name, spec) for name, spec in self.app.conf.beat_schedule.items()]
+        self._file = ScheduleFile(self._context.settings)
+        self._specs = self._file.read(self.app.tasks) if self._file.changed() else {}
+        self._is_synced = False
         self._leader = Leader(
             self._context.sessions,
-            entries,
             lanes=LANES,
+            off=disabled(self._context.settings),
             max_in_flight_bytes=self._context.settings.tickfarm_max_inflight_bytes,
         )
         self._leadership = Leadership(self._context.sessions.kw["bind"])
@@ -79,24 +80,47 @@ class PgScheduler(Scheduler):
         """
         if not self._is_leading:
             self._leader.forget()
+            self._is_synced = False
             self._is_leading = self._look_around()
             if not self._is_leading:
                 return LOOK_EVERY_S
         look = self._leader.look(datetime.now(UTC), self._processes)
         self._publish(look.messages)
-        sweep = self._leader.sweep(datetime.now(UTC))
-        self._publish(sweep.messages)
+        self._publish(self._leader.sweep())
         if time.monotonic() - self._looked_around_at >= LOOK_EVERY_S:
             self._is_leading = self._look_around()
-        wait_s = (min(look.next_at, sweep.next_at) - datetime.now(UTC)).total_seconds()
+        next_look_s = (look.next_at - datetime.now(UTC)).total_seconds()
+        # A signal to stop is heard between waits, and what changed in the schedule is looked for each second.
+        wait_s = min(next_look_s, self._looked_around_at + LOOK_EVERY_S - time.monotonic())
         if wait_s > 0:
-            self._calls.wait(min(wait_s, MAX_WAIT_S))
+            self._calls.wait(wait_s)
         return 0.0
 
     def _look_around(self) -> bool:
+        """See who works and what changed in the schedule; return whether we lead."""
         self._processes = workers.processes_by_lane(self._context.redis)
         self._looked_around_at = time.monotonic()
-        return self._leadership.held()
+        if not self._leadership.held():
+            return False
+        self._read_file()
+        self._leader.refresh()
+        return True
+
+    def _read_file(self) -> None:
+        """Take the file into the table when it was saved; one that can't be read changes nothing."""
+        if self._file.changed():
+            try:
+                self._specs = self._file.read(self.app.tasks)
+                self._is_synced = False
+            except FixRequest as error:
+                log.error("schedule_file_refused", error=str(error))
+        if self._is_synced:
+            return
+        with self._context.sessions.begin() as session:
+            changed = schedule_edits.sync_file(session, self._specs, datetime.now(UTC))
+        self._is_synced = True
+        if changed:
+            log.info("schedule_file_read", changed=changed)
 
     def _publish(self, messages: list[Message]) -> None:
         """Send the wake-up calls, pipelined. What is lost here, its lease brings back."""
@@ -127,45 +151,3 @@ class PgScheduler(Scheduler):
             time_limit=None,
             soft_time_limit=None,
         )
-
-
-def entry_of(name: str, spec: Mapping[str, Any]) -> Entry:
-    """Return a beat entry as the leader needs it. Raises ValueError naming the entry when it is malformed."""
-    options = spec.get("options") or {}
-    ours = (options.get("headers") or {}).get("tickfarm") or {}
-    lane = str(options.get("queue") or "standard")
-    if lane.removesuffix(LOAD_SUFFIX) not in LANES:
-        raise ValueError(f"schedule entry {name!r}: queue {lane!r} is no lane; accepted: {', '.join(LANES)}")
-    cadence = maybe_schedule(spec["schedule"])
-    expires = options.get("expires")
-    return Entry(
-        name=name,
-        task=str(spec["task"]),
-        cadence=repr(cadence),
-        kwargs=dict(spec.get("kwargs") or {}),
-        lane=lane,
-        priority=int(ours.get("priority", 3)),
-        expires_s=None if expires is None else float(expires),
-        next_slot=_slots(name, cadence),
-    )
-
-
-def _slots(name: str, cadence: BaseSchedule) -> Callable[[datetime], datetime]:
-    match cadence:
-        case crontab():
-
-            def next_cron_slot(after: datetime) -> datetime:
-                start, delta, _ = cadence.remaining_delta(after)
-                slot: datetime = start + delta
-                return slot.astimezone(UTC)
-
-            return next_cron_slot
-        case schedule():
-            period: timedelta = cadence.run_every
-            if period <= timedelta(0):
-                raise ValueError(f"schedule entry {name!r}: a period must be longer than nothing, given: {period}")
-            return every(period.total_seconds())
-        case _:
-            raise ValueError(
-                f"schedule entry {name!r}: {type(cadence).__name__} is not supported; use seconds or crontab"
-            )

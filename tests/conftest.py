@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg2
 import pytest
 import redis
@@ -36,6 +37,9 @@ def pytest_configure() -> None:
     for name in [name for name in os.environ if OURS.match(name)]:
         del os.environ[name]
     Settings.model_config["env_file"] = None
+    # A pause of a busy machine is no fault of an example.
+    hypothesis.settings.register_profile("ours", deadline=None)
+    hypothesis.settings.load_profile("ours")
     os.environ["TICKFARM_ENV_FILE"] = os.devnull  # for the processes that tests start
     os.environ["TICKFARM_HOME"] = str(Path(tempfile.gettempdir()) / "tickfarm-tests-have-no-home")
 

@@ -28,6 +28,12 @@ def command_lines(page: Path) -> list[str]:
     return [line for line in lines if shlex.split(line, comments=True)]
 
 
+def block_with(page: Path, language: str, part: str) -> list[str]:
+    """Return the lines of the page's one block in that language that contains `part`."""
+    [block] = [one for one in blocks(page, language) if part in one]
+    return block.splitlines()
+
+
 def words(line: str) -> list[str]:
     """Return a command line's words, without its comment."""
     return shlex.split(line, comments=True)

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import sessionmaker
 
-import cli
+from commands.terminal import print_json
 from ingest.pipeline.dead_letters import Letter, write_letter
 from ingest.pipeline.jobs import NewJob, bury, insert_jobs, lease_due
 from models import DeadLetter, Job, open_engine
@@ -81,9 +81,9 @@ def test_nothing_followed_is_said_on_stderr_and_is_an_empty_list_in_json(tickfar
 
 def test_providers_lists_what_can_be_asked_of_whom_without_any_server():
     rows = json.loads(run("providers", "--json").stdout)
-    assert [row["provider"] for row in rows] == ["binance", "nasdaq_data_link"]
-    assert rows[0]["datasets"] == ["bars", "quotes"]
-    assert rows[1]["key"] == "NASDAQ_DATA_LINK_API_KEY"
+    assert [row["provider"] for row in rows] == ["binance", "coinbase", "kraken", "nasdaq_data_link"]
+    assert rows[0]["datasets"] == ["bars", "trades", "quotes", "books"]
+    assert rows[3]["key"] == "NASDAQ_DATA_LINK_API_KEY"
     table = run("providers").stdout
     assert "NASDAQ_DATA_LINK_API_KEY" in table
     assert "6000 weight per 60 s" in table
@@ -124,5 +124,12 @@ def test_dead_letters_are_listed_shown_requeued_and_discarded(tickfarm, letters,
 
 
 def test_exact_decimals_become_strings_in_json_and_moments_iso_8601(capsys):
-    cli._print_json({"price": Decimal("1.10"), "ts": datetime(2026, 1, 1, tzinfo=UTC)})
+    print_json({"price": Decimal("1.10"), "ts": datetime(2026, 1, 1, tzinfo=UTC)})
     assert json.loads(capsys.readouterr().out) == {"price": "1.10", "ts": "2026-01-01T00:00:00+00:00"}
+
+
+def test_a_history_beyond_a_providers_reach_is_cut_and_said(tickfarm, session):
+    done = tickfarm("follow", "kraken", "bars", "BTC-USD", "--interval", "1h", "--since", "2020-01-01")
+    assert done.returncode == 0, done.stderr
+    assert "kraken has only its newest 720 bars: history from 20" in done.stderr
+    assert session.scalar(select(Job).where(Job.lane == "backfill").limit(1)) is not None

@@ -26,7 +26,7 @@ from sqlalchemy.engine import make_url
 from ingest.settings import CHECKOUT
 from local.servers import running
 from tests.conftest import statement, temporary_home
-from tests.documents import command_lines
+from tests.documents import block_with, command_lines
 from tests.visitor import demo_that_stays, environment, processes_of, shown, tickfarm
 from tests.waiting import is_gone, until
 
@@ -82,9 +82,10 @@ def test_every_stored_price_is_the_decimal_that_the_source_wrote(seen):
     home, _, _ = seen
     with running(home) as urls:
         assert stored_rows(urls.database_url) == the_sources_own_rows()
-        live = "SELECT count(DISTINCT series_id) FROM {} JOIN series s ON s.id = series_id WHERE s.provider = 'binance'"
-        assert statement(urls.database_url, live.format("bars")) == 3
-        assert statement(urls.database_url, live.format("quotes")) == 3
+        live = "SELECT count(DISTINCT series_id) FROM {} JOIN series s ON s.id = series_id WHERE s.provider = '{}'"
+        for exchange, count in (("binance", 3), ("coinbase", 2), ("kraken", 2)):
+            for dataset in ("bars", "trades", "quotes", "books"):
+                assert statement(urls.database_url, live.format(dataset, exchange)) == count, (exchange, dataset)
         assert statement(urls.database_url, "SELECT count(*) FROM findings") == 0
         assert statement(urls.database_url, "SELECT count(*) FROM jobs WHERE state = 'dead'") == 0
 
@@ -142,9 +143,14 @@ def test_a_second_demo_in_the_same_folder_is_refused_in_one_line(staying):
     assert f"a farm already runs with the state folder {home} (pid {demo.pid})" in second.stderr
 
 
+README = CHECKOUT / "README.md"
+#: These start and stop a farm of their own: tests/local/test_up.py runs them.
+FOR_REAL = block_with(README, "sh", "tickfarm up")
+
+
 @pytest.mark.parametrize(
     "line",
-    [line for line in command_lines(CHECKOUT / "README.md") if line.startswith(".venv/bin/")],
+    [line for line in command_lines(README) if line.startswith(".venv/bin/") and line not in FOR_REAL],
     ids=lambda one: one[10:40],
 )
 def test_the_readmes_commands_work_in_another_terminal(line, staying):
@@ -159,6 +165,17 @@ def test_the_readmes_commands_work_in_another_terminal(line, staying):
         assert json.loads(done.stdout)["inserted"] == 31 * 24
     if "inspect" in line:
         assert "4 nodes online" in done.stdout
+
+
+def test_the_readmes_python_works_beside_the_farm(staying):
+    home, _ = staying
+    looks = "print(frame.height, len(table), frame['close'].dtype)"
+    code = "\n".join([*block_with(README, "python", "import Farm"), looks])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHECKOUT, env=environment(home), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{31 * 24} {31 * 24} Decimal(precision=38, scale=8)\n"
 
 
 def test_a_pair_that_the_exchange_does_not_list_is_refused_with_those_that_are_near(staying):

@@ -51,7 +51,11 @@ def test_every_lane_has_a_queue_for_loading_and_there_is_no_other():
 
 
 def test_every_task_that_is_registered_goes_to_a_queue_that_exists():
-    wanted = {f"tasks.fetch.{name}" for name in providers.names()} | {"tasks.normalize", "tasks.store"}
+    wanted = {f"tasks.fetch.{name}" for name in providers.names()} | {
+        "tasks.normalize",
+        "tasks.store",
+        "tasks.retention",
+    }
     assert our_tasks().keys() == wanted
     for name in app.tasks:  # Celery's own too
         assert app.amqp.router.route({}, name)["queue"].name in QUEUES, name

@@ -15,8 +15,9 @@ from typing import Literal
 
 import polars as pl
 
+from ingest.market.books import level_masks
 from ingest.market.intervals import seconds_of
-from ingest.market.records import REQUIRED_COLUMNS, VALUE_COLUMNS, Dataset, Reject
+from ingest.market.records import KEY_COLUMNS, LEVEL_COLUMNS, REQUIRED_COLUMNS, VALUE_COLUMNS, Dataset, Reject
 from ingest.market.times import epoch_us
 
 Severity = Literal["reject", "warn"]
@@ -29,8 +30,10 @@ _TOLERANCE_US = int(FUTURE_TOLERANCE_S * 1_000_000)
 _FIRST_DAY_US = epoch_us(datetime(1900, 1, 1, tzinfo=UTC))
 _FIRST_INTRADAY_US = epoch_us(datetime(2000, 1, 1, tzinfo=UTC))
 _LAST_US = epoch_us(datetime(2200, 1, 1, tzinfo=UTC))
-_WHOLE = ("trade_count",)
-_SIZES = ("volume", "quote_volume", "trade_count", "bid_size", "ask_size")
+_WHOLE = ("trade_count", "trade_id", "sequence")
+_SIZES = ("volume", "quote_volume", "trade_count", "bid_size", "ask_size", "size")
+_NO_NUMBERS = ("side", *LEVEL_COLUMNS)
+_SIDES = ("buy", "sell")
 #: Rounds to 0.0 as a float though it is none, or has an exponent NUMERIC does not take: `1e-400`, `0e99999`.
 _UNDERFLOW = r"[1-9].*[eE]|[eE][+-]?\d{4,}"
 
@@ -51,13 +54,16 @@ RULES: Mapping[str, Rule] = {
     "not_a_number": Rule("reject", "A value is no finite decimal number (or no whole one where it is a count)."),
     "high_below_low": Rule("reject", "The bar's high is below its low."),
     "negative_volume": Rule("reject", "A volume, size or count is negative."),
+    "unknown_side": Rule("reject", "The side of a trade is neither buy nor sell."),
+    "uneven_levels": Rule("reject", "A side of the book has not as many sizes as prices."),
+    "unsorted_levels": Rule("reject", "The levels of the book are not in the order of their prices, best first."),
     "timestamp_out_of_range": Rule("reject", "The time can't be one, or is so far off that its unit must be wrong."),
     "timestamp_in_future": Rule("reject", "The time is later than the observation."),
     "misaligned": Rule("reject", "The bar does not open on its interval's grid."),
     "outside_window": Rule("reject", "The row is not in the window that was asked for."),
     "price_outside_range": Rule("warn", "The bar's open or close is not between its low and high."),
     "crossed_quote": Rule("warn", "The bid is above the ask."),
-    "duplicate_row": Rule("warn", "The same instrument and time came more than once; the last row is stored."),
+    "duplicate_row": Rule("warn", "The same row (instrument, time, trade) came more than once; the last is stored."),
 }
 
 
@@ -84,7 +90,7 @@ def check(
     end: datetime | None,
     observed_at: datetime,
 ) -> tuple[pl.DataFrame, list[Finding]]:
-    """Return the rows to store, in their order and unchanged, each (instrument, ts) once, and what was found.
+    """Return the rows to store, in their order and unchanged, each key once, and what was found.
 
     `start` and `end` are the asked window, half-open, None where it has no bound. A frame's own columns `answer` and
     `observed_at` go before the argument: findings are then counted per answer.
@@ -92,6 +98,10 @@ def check(
     observed = pl.col("observed_at").to_physical() if "observed_at" in frame.columns else epoch_us(observed_at)
     numbers = _numbers(frame, dataset)
     masks = _number_masks(numbers, dataset) | _time_masks(interval, start, end, observed)
+    if dataset == "trades":
+        masks["unknown_side"] = ~pl.col("side").is_in(_SIDES)
+    if dataset == "books":
+        masks |= level_masks(masks)
     hits = frame.hstack(numbers).select(**{rule: mask.fill_null(False) for rule, mask in masks.items()})
     broken = [rule for rule, hit in hits.select(pl.all().any()).row(0, named=True).items() if hit]
     rejecting = [rule for rule in broken if RULES[rule].severity == "reject"]
@@ -102,7 +112,7 @@ def check(
         is_warning = stored is not None and rule not in rejecting
         rows = frame.filter(hits[rule] & stored) if is_warning else frame.filter(hits[rule])
         findings += _findings(rows, rule)
-    repeats = _repeats(good)
+    repeats = _repeats(good, dataset)
     if repeats is not None:
         findings += _findings(good.filter(repeats), "duplicate_row")
         good = good.filter(~repeats)
@@ -131,7 +141,8 @@ def findings_of(rejects: Iterable[Reject], *, answer: int = 0) -> list[Finding]:
 
 def _numbers(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     """Return each value column that has any value as floats, named `<column>#`; null where it is no finite number."""
-    present = [name for name in VALUE_COLUMNS[dataset] if frame[name].null_count() < frame.height]
+    columns = (name for name in VALUE_COLUMNS[dataset] if name not in _NO_NUMBERS)
+    present = [name for name in columns if frame[name].null_count() < frame.height]
     cast = {name: pl.col(name).cast(pl.Float64, strict=False) for name in present}
     return frame.select(pl.when(one.is_finite()).then(one).alias(f"{name}#") for name, one in cast.items())
 
@@ -187,9 +198,9 @@ def _time_masks(
     return masks
 
 
-def _repeats(frame: pl.DataFrame) -> pl.Series | None:
-    """Say which rows have a later one of the same instrument and time, or None if none has."""
-    key = pl.struct("instrument", "ts")
+def _repeats(frame: pl.DataFrame, dataset: Dataset) -> pl.Series | None:
+    """Say which rows have a later one of the same key, or None if none has."""
+    key = pl.struct("instrument", "ts", *KEY_COLUMNS[dataset])
     if frame.height < 2 or frame.select(key.n_unique()).item() == frame.height:
         return None
     return frame.select(~key.is_last_distinct()).to_series()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from ingest.errors import FixRequest, UnknownName
+from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.records import Dataset
 from ingest.market.symbols import validate
 from ingest.market.times import parse_time
 from ingest.payloads import request_from
 from ingest.providers.contract import Facts, Query
 from ingest.wire import Request
+
+#: What is only ever seen as it is now.
+WITHOUT_HISTORY: tuple[Dataset, ...] = ("quotes", "books")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ def check_call(facts: Facts, kwargs: Mapping[str, Any]) -> FetchCall:
         raise FixRequest(f"instruments must be a list of names, given: {instruments!r}", provider=facts.name)
     interval = check_interval(facts, dataset, kwargs.get("interval"))
     start, end = (_moment(kwargs.get(name)) for name in ("start", "end"))
+    if start is not None and dataset in WITHOUT_HISTORY:
+        raise FixRequest(f"{dataset} have no history: they are polled, so leave start and end out", provider=facts.name)
     if end is not None and start is None:
         raise FixRequest("an end needs a start", provider=facts.name)
     if start is not None and end is not None and end <= start:
@@ -56,6 +62,24 @@ def check_call(facts: Facts, kwargs: Mapping[str, Any]) -> FetchCall:
         end=end,
         requests=tuple(request_from(one) for one in kwargs.get("requests") or ()),
     )
+
+
+def first_in_reach(facts: Facts, interval: str, now: datetime) -> datetime | None:
+    """Return the oldest bar the provider can be asked for at `now`; None where its whole history can be."""
+    if facts.reach_bars is None:
+        return None
+    return bar_open(now, interval) - facts.reach_bars * timedelta(seconds=seconds_of(interval))
+
+
+def within_reach(facts: Facts, call: FetchCall, now: datetime) -> FetchCall:
+    """Return the call cut to what the provider can be asked for. Raises FixRequest when that is nothing of it."""
+    first = first_in_reach(facts, call.interval, now) if call.interval is not None and call.start is not None else None
+    if first is None or call.start is None or call.start >= first:
+        return call
+    if call.end is not None and call.end <= first:
+        said = f"{facts.name} has only its newest {facts.reach_bars} bars: {call.interval} from {first.isoformat()} on"
+        raise FixRequest(f"{said}; given: {call.start.isoformat()} .. {call.end.isoformat()}", provider=facts.name)
+    return replace(call, start=first)
 
 
 def check_dataset(facts: Facts, dataset: object) -> Dataset:

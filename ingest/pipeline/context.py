@@ -36,7 +36,7 @@ class Context:
     #: False in processes that fork: a connection per use, none inherited by children
     pooled: bool = True
     name: str = "tickfarm"
-    #: what this process has seen committed; neither is taken away while rows are written
+    #: what this process has seen committed; a series is never taken away, a partition is by retention
     series_ids: dict[SeriesKey, int] = field(default_factory=dict)
     _partitions: set[str] = field(default_factory=set)
 
@@ -80,6 +80,10 @@ class Context:
         with self.sessions.begin() as session:
             made = ensure_partitions(session, table, first, last)
         self._partitions.update(made)
+
+    def forget_partitions(self) -> None:
+        """Look for partitions anew: retention has dropped one that this process had seen."""
+        self._partitions.clear()
 
     def close(self) -> None:
         """Close what was opened."""

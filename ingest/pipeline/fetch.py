@@ -15,18 +15,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, assert_never
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.errors import FixRequest, SlowDown, UnknownName
 from ingest.payloads import Place, pack, payload_key
 from ingest.pipeline import dead_letters, jobs
-from ingest.pipeline.calls import FetchCall, check_call
+from ingest.pipeline.calls import FetchCall, check_call, within_reach
 from ingest.pipeline.context import Context
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.parts import Part, part_job
+from ingest.pipeline.schedule import followed_of
 from ingest.pipeline.sending import Sent, Trouble, send
+from ingest.pipeline.terms import refuse_disabled
 from ingest.providers.contract import Provider
 from ingest.transport.retry import Decision, Defer, GiveUp, RetryLater, RetryNow
 from ingest.wire import Request
@@ -55,36 +57,29 @@ def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     """
     provider = providers.get(provider_name)
     call = check_call(provider.facts, job.kwargs)
+    if job.key.startswith(jobs.CALL_PREFIX):
+        refuse_disabled(context.settings, provider_name)
     began = time.monotonic()
     requests = list(call.requests) or _build(context, provider, call)
     if not requests:
         return _nothing_to_do(context, job)
     with context.leases.hold(job.id, job.attempt):
-        sent = send(context, provider, requests, failures=job.failures + 1)
+        sent = send(context, provider, requests, failures=job.failures + 1, options=job.send_options)
         return _commit(context, provider, call, job, sent, duration_ms=int((time.monotonic() - began) * 1000))
 
 
 def _build(context: Context, provider: Provider, call: FetchCall) -> list[Request]:
-    """Return the call's requests. Bars without an end are asked for up to now: some providers need one named."""
+    """Return the call's requests. A window without an end reaches up to now: some providers need one named."""
     instruments: Sequence[str] = call.instruments
     if not instruments:
         with context.sessions() as session:
-            instruments = followed_instruments(session, provider.facts.name, call.dataset, call.interval)
-    if call.dataset == "bars" and call.end is None:
-        call = replace(call, end=datetime.now(UTC))
+            kind = (provider.facts.name, call.dataset, call.interval or "")
+            instruments = followed_of(session, [kind]).get(kind, ())
+    now = datetime.now(UTC)
+    if call.end is None and (call.dataset == "bars" or call.start is not None):
+        call = replace(call, end=now)
+    call = within_reach(provider.facts, call, now)
     return provider.build(call.query(instruments)) if instruments else []
-
-
-def followed_instruments(session: Session, provider: str, dataset: str, interval: str | None) -> list[str]:
-    """Return the instruments whose series of that kind are followed and not refused by the provider, sorted."""
-    query = select(Series.instrument).where(
-        Series.provider == provider,
-        Series.dataset == dataset,
-        Series.interval == (interval or ""),
-        Series.followed,
-        Series.refused.is_(None),
-    )
-    return list(session.scalars(query.order_by(Series.instrument)))
 
 
 def _nothing_to_do(context: Context, job: Leased) -> Outcome:

@@ -17,9 +17,9 @@ from ingest.errors import FixRequest
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.records import Dataset
 from ingest.market.symbols import validate
-from ingest.pipeline.calls import check_dataset, check_interval
+from ingest.pipeline.calls import check_dataset, check_interval, first_in_reach
+from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.jobs import NewJob, insert_jobs
-from ingest.pipeline.schedule import FETCH_PREFIX
 from ingest.providers.contract import Facts, Provider, Query
 from models import Series
 
@@ -108,13 +108,15 @@ def plan_history(
 ) -> int:
     """Owe the bars of `[start, end)` as jobs on the backfill lane, newest first; return how many were not owed yet.
 
-    A stretch that ends in the future is cut where the bar of `now` opens: the live lane follows from there. Planning
-    again owes only what is new; a piece of the grid that `start` or `now` cut short is owed again once it is longer.
+    A stretch that ends in the future is cut where the bar of `now` opens: the live lane follows from there. One that
+    begins before the provider's reach is cut there. Planning again owes only what is new; a piece of the grid that
+    `start` or `now` cut short is owed again once it is longer.
     """
     if min(end, now) <= start:
         raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {min(end, now).isoformat()}")
-    end = min(end, bar_open(now, interval))
     facts = provider.facts
+    end = min(end, bar_open(now, interval))
+    start = max(start, first_in_reach(facts, interval, now) or start)
     step = timedelta(seconds=seconds_of(interval)) * JOB_ROWS
     owed = []
     for name in check_names(provider, "bars", instruments, interval):

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from ingest.market.intervals import seconds_of
-from ingest.market.records import VALUE_COLUMNS, Dataset, Parsed, TimeUnit
+from ingest.market.records import LEVEL_COLUMNS, VALUE_COLUMNS, Dataset, Parsed, TimeUnit
 from ingest.market.times import epoch_us
 
 _UTC_US = pl.Datetime("us", "UTC")
@@ -29,17 +29,11 @@ _US_PER: dict[TimeUnit, int] = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _CSV_TIME = "%Y-%m-%dT%H:%M:%S%.6f%:z"
 
 
-def to_frame(parsed: Parsed, dataset: Dataset, received_at: datetime) -> pl.DataFrame:
-    """Return one answer's rows in their order. `received_at` dates them all where the provider sends no time."""
-    unit, times = _times(parsed, received_at)
-    return _frame(parsed.columns, unit, times, dataset)
-
-
 def batch(parts: Sequence[tuple[int, Parsed, datetime, datetime]], dataset: Dataset) -> pl.DataFrame:
     """Return the rows of many answers of one provider in one frame; far cheaper than a frame each.
 
-    A part is (the answer's place in its payload, its rows, sent_at, received_at). The frame has two columns more than
-    `to_frame`'s: `answer`, that place, and `observed_at`, that sent_at.
+    A part is (the answer's place in its payload, its rows, sent_at, received_at): `answer` is that place, `observed_at`
+    that sent_at, and `received_at` dates the rows of an answer where the provider sends no time.
     """
     timed = [_times(parsed, received_at) for _, parsed, _, received_at in parts]
     sizes = [len(times) for _, times in timed]
@@ -96,9 +90,13 @@ def decode(data: bytes) -> pl.DataFrame:
 
 
 def to_csv(frame: pl.DataFrame, columns: Sequence[str]) -> bytes:
-    """Return the columns in that order as COPY's CSV: no header, null as an unquoted empty field, times with offset."""
+    """Return the columns in that order as COPY's CSV: no header, null as an unquoted empty field, times with offset.
+
+    A book's levels become what PostgreSQL reads as an array.
+    """
     buffer = BytesIO()
-    frame.select(columns).write_csv(buffer, include_header=False, datetime_format=_CSV_TIME)
+    levels = [(pl.lit("{") + pl.col(name) + pl.lit("}")).alias(name) for name in LEVEL_COLUMNS if name in columns]
+    frame.with_columns(levels).select(columns).write_csv(buffer, include_header=False, datetime_format=_CSV_TIME)
     return buffer.getvalue()
 
 

@@ -5,15 +5,17 @@ Deliberately not here: the grammar of names (market/symbols). A provider without
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ingest.errors import TryAgain
 from ingest.market.symbols import validate
 from ingest.pipeline.context import Context
-from ingest.pipeline.sending import endpoint_of
+from ingest.pipeline.sending import endpoint_of, reserve
+from ingest.pipeline.terms import refuse_disabled, terms_of
 from ingest.providers.contract import Provider
 from ingest.transport.retry import failure_to_error
-from ingest.wire import Answer
+from ingest.wire import Answer, Request
 
 #: A person waits for this at a prompt.
 PATIENCE_S = 10.0
@@ -24,16 +26,26 @@ def listed_instruments(context: Context, provider: Provider) -> list[str] | None
 
     Raises TryAgain (or the error the provider sent) when it can't be asked.
     """
-    facts, request = provider.facts, provider.catalogue()
-    if request is None:
-        return None
-    wait_s = context.pacer.take(facts.name, facts.limits, 1, request.weight, max_wait_s=0.0)
+    request = provider.catalogue()
+    return None if request is None else sorted(provider.listed(ask(context, provider, request)))
+
+
+def ask(context: Context, provider: Provider, request: Request) -> Answer:
+    """Return the provider's good answer to one request that somebody waits for, sent as any other: paced, with its key.
+
+    Raises FixRequest for a provider that is switched off, TryAgain when it can't be asked now, or the error it sent.
+    """
+    facts = provider.facts
+    refuse_disabled(context.settings, facts.name)
+    endpoint = endpoint_of(context, facts)
+    terms = terms_of(context.settings, facts, has_key=endpoint.key is not None)
+    wait_s = reserve(context, facts.name, terms, [request], max_wait_s=0.0)
     if wait_s > 0:
-        raise TryAgain(f"{facts.name} can't be asked for its instruments for {wait_s:.0f} s", provider=facts.name)
+        raise TryAgain(f"{facts.name} can't be asked now: its turn comes in {math.ceil(wait_s)} s", provider=facts.name)
     [outcome] = context.client.send(
         [request],
-        endpoint_of(context, facts),
-        deadline_s=PATIENCE_S,
+        endpoint,
+        deadline_s=min(PATIENCE_S, terms.timeout_s),
         max_bytes=context.settings.tickfarm_max_answer_bytes,
     )
     if not isinstance(outcome, Answer):
@@ -41,7 +53,7 @@ def listed_instruments(context: Context, provider: Provider) -> list[str] | None
     error = provider.error_of(outcome)
     if error is not None:
         raise error
-    return sorted(provider.listed(outcome))
+    return outcome
 
 
 def check_listed(context: Context, provider: Provider, names: Sequence[str]) -> None:

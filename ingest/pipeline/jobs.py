@@ -4,6 +4,7 @@
     leased -> due | dead               leader   return_lost (lease ran out)
     fetched -> fetched                 leader   return_lost (new attempt: load it again)
     due -> expired                     leader   expire
+    leased -> expired                  shell    start (its message waited too long)
     leased -> fetched                  fetch    mark_fetched
     leased -> due | dead               fetch    put_back, bury
     leased, fetched: the same attempt again, after a pause   shell    rest
@@ -16,12 +17,12 @@ and changes nothing when another one has begun.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Interval, Text, Update, and_, case, exists, func, literal, or_, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy import Interval, Update, and_, case, func, literal, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ingest.errors import LeaseLost
@@ -31,6 +32,21 @@ from models import IN_FLIGHT, Job
 LEASE_S = 20.0
 #: A job whose worker died this often while running it is taken for the killer.
 MAX_LOST_LEASES = 5
+#: begins the key of a job that a call by hand made
+CALL_PREFIX = "call:"
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What a schedule entry says about how its jobs are fetched; None leaves it to the provider's settings.
+
+    `per_minute` is the requests a minute that all jobs of `entry` may send together, on top of the provider's limits.
+    """
+
+    timeout_s: float | None = None
+    retries: int | None = None
+    per_minute: int | None = None
+    entry: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,8 @@ class NewJob:
     priority: int = 3
     expires_at: datetime | None = None
     entry: str | None = None
+    run_id: int | None = None
+    options: Mapping[str, Any] | None = None
     parent_id: int | None = None
     failures: int = 0
     error: str | None = None
@@ -66,6 +84,13 @@ class Leased:
     payload_key: str | None = None
     priority: int = 3
     result: Mapping[str, Any] | None = None
+    run_id: int | None = None
+    options: Mapping[str, Any] | None = None
+
+    @property
+    def send_options(self) -> JobOptions:
+        """Return what its schedule entry says about fetching it."""
+        return JobOptions(**(self.options or {}), entry=self.entry)
 
 
 @dataclass(slots=True)
@@ -77,20 +102,7 @@ class Lost:
     dead: list[Leased] = field(default_factory=list)
 
 
-_LEASED_COLUMNS = (
-    Job.id,
-    Job.attempt,
-    Job.task,
-    Job.lane,
-    Job.kwargs,
-    Job.state,
-    Job.key,
-    Job.entry,
-    Job.failures,
-    Job.payload_key,
-    Job.priority,
-    Job.result,
-)
+_LEASED_COLUMNS = tuple(getattr(Job, column.name) for column in fields(Leased))
 
 
 def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
@@ -107,6 +119,8 @@ def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
             "priority": job.priority,
             "expires_at": job.expires_at,
             "entry": job.entry,
+            "run_id": job.run_id,
+            "options": None if job.options is None else dict(job.options),
             "parent_id": job.parent_id,
             "failures": job.failures,
             "error": job.error,
@@ -115,15 +129,6 @@ def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
     ]
     statement = insert(Job).on_conflict_do_nothing(index_elements=["key"]).returning(Job.id)
     return len(session.scalars(statement, rows).all())
-
-
-def lanes_due(session: Session, lanes: Sequence[str], now: datetime) -> list[str]:
-    """Return those of the lanes in which something is due, in their order. One query, however long the backlog."""
-    if not lanes:
-        return []
-    lane = func.unnest(array(list(lanes), type_=Text)).table_valued("lane", with_ordinality="place").render_derived()
-    has_due = exists().where(Job.state == "due", Job.lane == lane.c.lane, Job.due_at <= now)
-    return list(session.scalars(select(lane.c.lane).where(has_due).order_by(lane.c.place)))
 
 
 def lease_due(session: Session, lane: str, *, limit: int, now: datetime) -> list[Leased]:
@@ -199,11 +204,20 @@ def return_lost(session: Session) -> Lost:
 
 
 def start(session: Session, job_id: int, attempt: int) -> Leased:
-    """Begin a leased attempt and renew its lease. Raises LeaseLost when it is not this attempt's turn."""
+    """Begin a leased attempt and renew its lease; one whose message waited too long comes back `expired` instead.
+
+    Raises LeaseLost when it is not this attempt's turn.
+    """
+    is_late = and_(Job.expires_at.is_not(None), Job.expires_at < func.now())
     statement = (
-        update(Job)
-        .where(Job.id == job_id, Job.attempt == attempt, Job.state == "leased", Job.started_at.is_(None))
-        .values(started_at=func.now(), lease_until=_lease())
+        _held(job_id, attempt, "leased")
+        .where(Job.started_at.is_(None))
+        .values(
+            state=case((is_late, "expired"), else_="leased"),
+            started_at=case((~is_late, func.now())),
+            finished_at=case((is_late, func.now())),
+            lease_until=case((~is_late, _lease())),
+        )
     )
     return _one(session, statement, job_id, attempt)
 
@@ -314,7 +328,7 @@ def rest(session: Session, job_id: int, attempt: int | None, *, for_s: float) ->
 
 def call_key(task_id: str) -> str:
     """Return the key of the job that a call by hand makes."""
-    return f"call:{task_id}"
+    return f"{CALL_PREFIX}{task_id}"
 
 
 def find_call(session: Session, task_id: str) -> tuple[int | None, int | None]:

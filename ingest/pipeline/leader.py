@@ -7,22 +7,21 @@ transaction, and messages go out after its commit: if they are lost, their lease
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Engine, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from ingest.pipeline import dead_letters, jobs
+from ingest.pipeline.backlog import Backlog, look_at
 from ingest.pipeline.jobs import Leased
-from ingest.pipeline.schedule import Entry, jobs_of, latest_slot
-from models import IN_FLIGHT, Job, ScheduleEntry
-from models.partitions import ensure_partitions
+from ingest.pipeline.runs import settle
+from ingest.pipeline.schedule import Schedule
+from models.partitions import PARTITIONED, ensure_partitions
 
 #: Messages a child process may have waiting or in work: enough to keep it busy, few enough to stay in the table.
 MESSAGES_PER_PROCESS = 3
@@ -88,99 +87,79 @@ class Leadership:
 
 
 class Leader:
-    """Looks at the job table and the schedule. `max_in_flight_bytes` bounds the payloads that wait to be loaded."""
+    """Looks at the job table and the schedule. `max_in_flight_bytes` bounds the payloads that wait to be loaded.
+
+    `off` are providers that are switched off: their entries owe nothing.
+    """
 
     def __init__(
         self,
         sessions: sessionmaker[Session],
-        entries: Sequence[Entry],
         *,
         lanes: Sequence[str],
         max_in_flight_bytes: int,
+        off: Collection[str] = (),
     ) -> None:
         self._sessions = sessions
-        self._entries = {entry.name: entry for entry in entries}
+        self._schedule = Schedule(lanes, off=off)
         self._lanes = lanes
         self._max_in_flight_bytes = max_in_flight_bytes
-        self._last_slots: dict[str, datetime] | None = None
         self._partitions_ready_until = datetime.min.replace(tzinfo=UTC)
         self._swept_at = 0.0
 
     def forget(self) -> None:
         """Read the schedule's state from the table again: somebody else may have led meanwhile."""
-        self._last_slots = None
+        self._schedule.forget()
+
+    def refresh(self) -> None:
+        """Take up what was changed in the schedule since it was read last."""
+        with self._sessions() as session:
+            self._schedule.refresh(session)
 
     def look(self, now: datetime, processes: Mapping[str, int]) -> Look:
         """Owe and lease everything that is due at `now`, with this many child processes per queue, and commit it.
 
-        The way from a slot to its message leads through here, so it holds no query that can wait: see `sweep`.
+        The way from a slot to its message leads through here, so it holds no query that can wait: see `sweep`. When
+        there is nothing to do it is one query.
         """
         look = Look()
         with self._sessions.begin() as session:
-            jobs.relax_commit(session)
             ready_until = self._prepare_partitions(session, now)
-            slots = self._owe(session, now, look)
-            self._feed(session, now, processes, look)
+            owed = self._schedule.owe(session, now)
+            backlog = look_at(session, self._lanes, now)
+            self._feed(session, now, processes, backlog=backlog, look=look)
         self._partitions_ready_until = ready_until
-        if slots is not None:
-            self._last_slots = slots
+        self._schedule.committed(owed)
+        look.next_at = min(self._schedule.next_at, backlog.next_due_at or _FAR)
         return look
 
-    def sweep(self, now: datetime) -> Look:
-        """Expire what nobody needs any more, take back lost leases, and say when the next job falls due."""
-        look = Look(next_at=now + timedelta(seconds=LOOK_EVERY_S))
+    def sweep(self) -> list[Message]:
+        """Expire what nobody needs any more, take back lost leases, end the runs that are over; once a second.
+
+        Return what is to be loaded again.
+        """
+        if time.monotonic() - self._swept_at < LOOK_EVERY_S:
+            return []
         with self._sessions.begin() as session:
             jobs.relax_commit(session)
-            if time.monotonic() - self._swept_at >= LOOK_EVERY_S:
-                self._take_back(session, look)
-                self._swept_at = time.monotonic()
-            soonest = session.scalar(select(func.min(Job.due_at)).where(Job.state == "due", Job.due_at > now))
-        if soonest is not None:
-            look.next_at = min(look.next_at, soonest)
-        return look
+            reload = self._take_back(session)
+            settle(session)
+        self._swept_at = time.monotonic()
+        return [Message(job, is_load=True) for job in reload]
 
     def _prepare_partitions(self, session: Session, now: datetime) -> datetime:
         """Create what rows of today and tomorrow need before anything is leased; return how long, once committed."""
         if now < self._partitions_ready_until:
             return self._partitions_ready_until
         ahead = now + timedelta(days=2)
-        for table in ("bars", "quotes", "fetch_log"):
+        for table in PARTITIONED:
             ensure_partitions(session, table, now - timedelta(days=1), ahead)
         return now + timedelta(hours=6)
 
-    def _owe(self, session: Session, now: datetime, look: Look) -> dict[str, datetime] | None:
-        """Insert the jobs of every slot that came due; return the new last slots, None if nothing did."""
-        known = self._last_slots
-        if known is None:
-            known = self._load_schedule(session, now)
-        slots = dict(known)
-        for name, entry in self._entries.items():
-            slot = latest_slot(entry, slots[name], now)
-            if slot is not None:
-                jobs.insert_jobs(session, jobs_of(session, entry, slot))
-                slots[name] = slot
-            look.next_at = min(look.next_at, entry.next_slot(slots[name]))
-        moved = sorted(name for name in slots if slots[name] != known[name])
-        for name in moved:
-            session.execute(update(ScheduleEntry).where(ScheduleEntry.name == name).values(last_slot=slots[name]))
-        return slots if moved or self._last_slots is None else None
-
-    def _load_schedule(self, session: Session, now: datetime) -> dict[str, datetime]:
-        """Bring the schedule table in line with the entries. A new entry owes its first slot after now."""
-        for entry in self._entries.values():
-            row = insert(ScheduleEntry).values(name=entry.name, task=entry.task, cadence=entry.cadence, last_slot=now)
-            session.execute(
-                row.on_conflict_do_update(
-                    index_elements=["name"], set_={"task": row.excluded.task, "cadence": row.excluded.cadence}
-                )
-            )
-        rows = session.execute(select(ScheduleEntry.name, ScheduleEntry.last_slot))
-        return {name: last_slot for name, last_slot in rows if name in self._entries}
-
-    def _take_back(self, session: Session, look: Look) -> None:
+    def _take_back(self, session: Session) -> list[Leased]:
+        """Expire jobs and take back lost leases; return the jobs that are to be loaded again."""
         expired = jobs.expire(session)
         lost = jobs.return_lost(session)
-        look.messages.extend(Message(job, is_load=True) for job in lost.reload)
         for job in lost.dead:
             error = f"its worker died {jobs.MAX_LOST_LEASES + 1} times while running it"
             letter = dead_letters.Letter(
@@ -196,28 +175,20 @@ class Leader:
                 reloaded=len(lost.reload),
                 dead=len(lost.dead),
             )
+        return lost.reload
 
-    def _feed(self, session: Session, now: datetime, processes: Mapping[str, int], look: Look) -> None:
+    def _feed(
+        self, session: Session, now: datetime, processes: Mapping[str, int], *, backlog: Backlog, look: Look
+    ) -> None:
         """Lease what is due to the lanes that have room."""
-        in_flight: Counter[str] = Counter()
-        waiting_bytes = 0
-        query = (
-            select(Job.lane, func.count(), func.sum(Job.payload_bytes))
-            .where(Job.state.in_(IN_FLIGHT))
-            .group_by(Job.lane)
-        )
-        for lane, count, size in session.execute(query):
-            in_flight[lane] = count
-            waiting_bytes += int(size or 0)
-        room = {lane: MESSAGES_PER_PROCESS * processes.get(lane, 0) - in_flight[lane] for lane in self._lanes}
-        # Live work is small and must not wait for the loading of history.
-        open_lanes = [
-            lane
-            for lane in self._lanes
-            if room[lane] > 0 and (waiting_bytes <= self._max_in_flight_bytes or lane == "live")
-        ]
-        for lane in jobs.lanes_due(session, open_lanes, now):
-            leased = jobs.lease_due(session, lane, limit=room[lane], now=now)
+        is_full = backlog.payload_bytes > self._max_in_flight_bytes
+        for lane in self._lanes:
+            room = MESSAGES_PER_PROCESS * processes.get(lane, 0) - backlog.in_flight[lane]
+            # Live work is small and must not wait for the loading of history.
+            if lane not in backlog.due or room <= 0 or (is_full and lane != "live"):
+                continue
+            jobs.relax_commit(session)
+            leased = jobs.lease_due(session, lane, limit=room, now=now)
             look.messages.extend(Message(job, is_load=False) for job in leased)
 
 

@@ -67,6 +67,8 @@ def _child(job: Leased, part: Part, kwargs: dict[str, Any]) -> NewJob:
         due_at=part.due_at,
         priority=job.priority,
         entry=job.entry,
+        run_id=job.run_id,
+        options=job.options,
         parent_id=job.id,
         failures=job.failures + 1 if part.failed and not part.is_dead else job.failures,
         error=str(part.error) if part.error else None,

@@ -11,19 +11,32 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ingest.errors import BadData, SlowDown, TickfarmError
+from ingest.errors import BadData, SlowDown, TickfarmError, TryAgain
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
+from ingest.pipeline.jobs import JobOptions
+from ingest.pipeline.terms import Terms, entry_limit, terms_of
 from ingest.providers.contract import Facts, Provider
 from ingest.settings import provider_endpoint
 from ingest.telemetry import register_secret
-from ingest.transport.retry import Decision, Defer, RetryLater, RetryNow, decide, failure_to_error
+from ingest.transport.retry import (
+    Decision,
+    Defer,
+    Policy,
+    RetryLater,
+    RetryNow,
+    decide,
+    failure_to_error,
+    retry_after_s,
+)
 from ingest.wire import Answer, Endpoint, Failure, Limit, Request
 
 #: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
 MAX_ROUNDS = 10
 #: Shorter waits for pace are slept here; longer ones go back to the job table and free the worker.
 MAX_SLEEP_S = 1.0
+#: Jobs of a provider that is switched off come back this much later; who switches it on again loses nothing.
+DISABLED_WAIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +71,23 @@ class Sent:
         return sum(kept.rule is None for kept in self.answers)
 
 
-def send(context: Context, provider: Provider, requests: Sequence[Request], *, failures: int) -> Sent:
+def send(
+    context: Context, provider: Provider, requests: Sequence[Request], *, failures: int, options: JobOptions
+) -> Sent:
     """Send the requests and follow their pages, as far as pace, rounds, the deadline and the provider allow.
 
     `failures` counts the one that may come now. Raises Redis' errors when the pacer can't be asked.
     """
-    sent = Sent(left=list(requests))
-    facts, endpoint = provider.facts, endpoint_of(context, provider.facts)
-    limits = facts.limits if endpoint.key is not None or facts.keyless_limits is None else facts.keyless_limits
-    deadline = time.monotonic() + context.settings.tickfarm_fetch_deadline_s
+    sent, facts = Sent(left=list(requests)), provider.facts
+    if not context.settings.of_provider(facts.name).enabled:
+        sent.left_wait_s = DISABLED_WAIT_S
+        return sent
+    endpoint = endpoint_of(context, facts)
+    terms = terms_of(context.settings, facts, has_key=endpoint.key is not None, options=options)
+    deadline = time.monotonic() + terms.timeout_s
     for _ in range(MAX_ROUNDS):
-        todo = _at_once(limits, sent.left)
-        wait_s = _pace(context, provider.facts.name, limits, todo)
+        todo = _at_once((*terms.limits, *entry_limit(options)), sent.left)
+        wait_s = _pace(context, facts.name, terms, todo, options)
         if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
             sent.left_wait_s = wait_s
             break
@@ -84,7 +102,8 @@ def send(context: Context, provider: Provider, requests: Sequence[Request], *, f
             max_bytes=context.settings.tickfarm_max_answer_bytes,
         )
         for outcome in outcomes:
-            _sort(provider, outcome, sent, failures=failures + (outcome.request in sent.repeated))
+            count = failures + (outcome.request in sent.repeated)
+            _sort(provider, outcome, sent, failures=count, policy=terms.policy)
         sent.left_wait_s = _told_to_wait_s(sent.troubles)
         if not sent.left or sent.left_wait_s:
             break
@@ -124,14 +143,28 @@ def _at_once(limits: Sequence[Limit], requests: Sequence[Request]) -> list[Reque
     return list(requests)
 
 
-def _pace(context: Context, provider: str, limits: Sequence[Limit], todo: Sequence[Request]) -> float:
+def _pace(context: Context, provider: str, terms: Terms, todo: Sequence[Request], options: JobOptions) -> float:
+    """Return how long the batch waits for its turn: its entry's first, so that a wait there costs others nothing."""
+    entry = entry_limit(options)
+    wait_s = context.pacer.take(f"entry:{options.entry}", entry, len(todo), 0, max_wait_s=MAX_SLEEP_S)
+    if wait_s > MAX_SLEEP_S:
+        return wait_s
+    return max(wait_s, reserve(context, provider, terms, todo, max_wait_s=MAX_SLEEP_S))
+
+
+def reserve(context: Context, provider: str, terms: Terms, todo: Sequence[Request], *, max_wait_s: float) -> float:
+    """Reserve the provider's time for these requests; return how long they must wait (nothing reserved if too long).
+
+    The stated limits are asked as well: processes that were given different paces keep those together.
+    """
     if not context.settings.tickfarm_pace and context.settings.tickfarm_sandbox_url:
         return 0.0
     weight = sum(request.weight for request in todo)
-    return context.pacer.take(provider, limits, len(todo), weight, max_wait_s=MAX_SLEEP_S)
+    limits = tuple(dict.fromkeys(terms.limits + terms.stated))
+    return context.pacer.take(provider, limits, len(todo), weight, max_wait_s=max_wait_s)
 
 
-def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures: int) -> None:
+def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures: int, policy: Policy) -> None:
     """Put one outcome where it belongs; the page after a good one, or a request to repeat at once, is left to send."""
     index = None
     if isinstance(outcome, Answer):
@@ -142,10 +175,13 @@ def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures
             sent.left += [] if following is None else [following]
             return
         index = len(sent.answers) - 1
-        decision = decide(error, failures, random.Random())
+        if isinstance(error, SlowDown | TryAgain) and error.retry_after_s is None:
+            error.retry_after_s = retry_after_s(outcome.headers, outcome.received_at)  # given as a date
+        decision = decide(error, failures, random.Random(), policy)
     else:
         error = failure_to_error(outcome, provider.facts.name)
-        decision = decide(error if outcome.kind == "too_large" else outcome.kind, failures, random.Random())
+        cause = error if outcome.kind == "too_large" else outcome.kind
+        decision = decide(cause, failures, random.Random(), policy)
     if isinstance(decision, RetryNow):
         sent.repeated.add(outcome.request)
         sent.left.append(outcome.request)

@@ -6,20 +6,21 @@ Cost: one index look-up a series for its newest row; counts come from the ledger
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Integer, and_, cast, func, literal, select
+from sqlalchemy import Integer, case, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.market.intervals import seconds_of
-from models import Bar, Finding, Job, LedgerDay, Quote, Series
+from models import Bar, Book, Job, LedgerDay, Quote, Series, Trade
 
 State = Literal["waiting", "loading", "current", "late", "stored", "refused"]
-#: A live series is late when its newest row is older than this many of its intervals (quotes: seconds).
+#: Bars are late when the newest one is older than this many of their intervals.
 LATE_AFTER_INTERVALS = 3
-QUOTE_TARGET_S = 10.0
+#: The others when their newest row is older than this; a quiet market may well have no trade in a minute.
+LATE_AFTER_S = {"trades": 600.0, "quotes": 10.0, "books": 120.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,15 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     stored = (
         select(func.coalesce(func.sum(LedgerDay.stored), 0)).where(LedgerDay.series_id == Series.id).scalar_subquery()
     )
-    newest_bar = select(func.max(Bar.ts)).where(Bar.series_id == Series.id).scalar_subquery()
-    newest_quote = select(func.max(Quote.ts)).where(Quote.series_id == Series.id).scalar_subquery()
+    newest = case(
+        {
+            dataset: select(func.max(table.ts)).where(table.series_id == Series.id).scalar_subquery()
+            for dataset, table in (("bars", Bar), ("trades", Trade), ("quotes", Quote), ("books", Book))
+        },
+        value=Series.dataset,
+    )
     query = (
-        select(Series, cast(stored, Integer), func.coalesce(newest_bar, newest_quote))
+        select(Series, cast(stored, Integer), newest)
         .where(Series.followed)
         .order_by(Series.provider, Series.dataset, Series.instrument, Series.interval)
     )
@@ -69,7 +75,7 @@ def count_bars(session: Session, provider: str, interval: str) -> dict[str, int]
         .where(Series.provider == provider, Series.interval == interval)
         .group_by(Series.instrument)
     )
-    return dict(session.execute(query).tuples().all())
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def history_owed(session: Session) -> dict[tuple[str, str, str], int]:
@@ -90,13 +96,6 @@ def history_progress(session: Session) -> tuple[int, int]:
     over = func.count().filter(Job.state.not_in(("due", "leased", "fetched")))
     done, total = session.execute(select(over, func.count()).where(Job.lane == "backfill")).one()
     return done, total
-
-
-def trouble(session: Session) -> tuple[int, int]:
-    """Return how many findings reject rows, and how many jobs are dead."""
-    rejecting = session.scalar(select(func.count()).select_from(Finding).where(Finding.severity == "reject"))
-    dead = session.scalar(select(func.count()).select_from(Job).where(and_(Job.state == "dead")))
-    return rejecting or 0, dead or 0
 
 
 def _status(series: Series, rows: int, newest: datetime | None, owed: int, now: datetime) -> SeriesStatus:
@@ -123,5 +122,5 @@ def _state(series: Series, age_s: float | None, owed: int) -> State:
         return "waiting"
     if providers.get(series.provider).facts.trading != "always":
         return "stored"
-    pace = timedelta(seconds=seconds_of(series.interval) if series.interval else QUOTE_TARGET_S / LATE_AFTER_INTERVALS)
-    return "current" if age_s <= LATE_AFTER_INTERVALS * pace.total_seconds() else "late"
+    bars_late_after_s = LATE_AFTER_INTERVALS * seconds_of(series.interval) if series.interval else 0
+    return "current" if age_s <= LATE_AFTER_S.get(series.dataset, bars_late_after_s) else "late"

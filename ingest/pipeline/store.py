@@ -15,6 +15,7 @@ import polars as pl
 import structlog
 from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ingest import providers
@@ -28,8 +29,10 @@ from ingest.pipeline.context import Context, SeriesKey
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.normalize import Batch, PayloadGone, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
-from ingest.transport.retry import RetryLater, decide
+from ingest.pipeline.terms import policy_of
+from ingest.transport.retry import Policy, RetryLater, decide
 from models import Finding, Series
+from models.partitions import is_partition_missing
 from models.upsert import Written, copy_columns, write
 
 log = structlog.get_logger(__name__)
@@ -53,7 +56,13 @@ def store(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
                 jobs.put_back(session, job_id, attempt, due_at=now, reason="its payload is gone", is_failure=False)
             log.warning("payload_gone", job_id=job_id, payload_key=job.payload_key)
             return {"job_id": job_id, "state": "due", "reason": "its payload is gone: it will be fetched again"}
-        result = _write(context, job, batch)
+        try:
+            result = _write(context, job, batch)
+        except IntegrityError as error:
+            if not is_partition_missing(error):
+                raise
+            context.forget_partitions()
+            result = _write(context, job, batch)
     context.payloads.drop(str(job.payload_key), batch_key(job_id, str(job.payload_key)))
     log.info("stored", job_id=job_id, **result)
     return {"job_id": job_id, "state": "done", **result}
@@ -81,7 +90,7 @@ def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
             written = write(session, call.dataset, _csv(call, job, frame, ids))
         if batch.findings:
             session.execute(insert(Finding).on_conflict_do_nothing(), _finding_rows(name, call, job, batch.findings))
-        _owe_again(session, call, job, batch)
+        _owe_again(session, call, job, batch, policy_of(context.settings, name, job.send_options))
         result = {
             "rows": frame.height,
             "inserted": written.inserted,
@@ -144,12 +153,12 @@ def _finding_rows(provider: str, call: FetchCall, job: Leased, findings: Sequenc
     ]
 
 
-def _owe_again(session: Session, call: FetchCall, job: Leased, batch: Batch) -> None:
+def _owe_again(session: Session, call: FetchCall, job: Leased, batch: Batch, policy: Policy) -> None:
     """Owe pages that could not be read again, as a job of their own; after the last retry, file a dead letter."""
     if not batch.unread:
         return
     error = BadData(_why_unread(batch), rule="unparsable_page")
-    decision = decide(error, job.failures + 1, random.Random())
+    decision = decide(error, job.failures + 1, random.Random(), policy)
     delay_s = decision.delay_s if isinstance(decision, RetryLater) else 0.0
     due_at = datetime.now(UTC) + timedelta(seconds=delay_s)
     [child] = part_job(call, job, Part(tuple(batch.unread), due_at, error, failed=True))

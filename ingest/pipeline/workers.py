@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import cast
 
 from redis import Redis
@@ -18,16 +19,44 @@ from redis import Redis
 #: A worker announces itself this often and is forgotten after three missed announcements.
 ANNOUNCE_EVERY_S = 2.0
 FORGET_AFTER_S = 3 * ANNOUNCE_EVERY_S
+#: Containers come and go with a name of their own each: what was silent for this long is taken out of the hash.
+SWEEP_AFTER_S = 60.0
 _WORKERS = "tickfarm:workers"
 _WAKE = "tickfarm:wake"
 
 
-def announce(redis: Redis, name: str, *, queues: Sequence[str], processes: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker as it announces itself.
+
+    `processes` is how many children it shall have, which the leader feeds; `children` how many there are. `held` are
+    the messages it has taken, those that run (`busy`) among them. `autoscale` is the most and the fewest children it
+    gives itself, where it does.
+    """
+
+    name: str
+    queues: tuple[str, ...]
+    processes: int
+    children: int = 0
+    busy: int = 0
+    held: int = 0
+    draining: bool = False
+    autoscale: tuple[int, int] | None = None
+    host: str = ""
+    since: float = 0.0
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        """Return the lanes it serves; a lane's loading queue belongs to the lane."""
+        return tuple(queue for queue in self.queues if not queue.endswith(".load"))
+
+
+def announce(redis: Redis, worker: Worker) -> None:
     """Tell the leader that this worker is there. One round trip."""
-    entry = json.dumps({"queues": list(queues), "processes": processes, "at": time.time()})
+    entry = json.dumps(asdict(worker) | {"at": time.time()})
     with redis.pipeline(transaction=False) as pipe:
-        pipe.hset(_WORKERS, name, entry)
-        pipe.expire(_WORKERS, 60)
+        pipe.hset(_WORKERS, worker.name, entry)
+        pipe.expire(_WORKERS, int(SWEEP_AFTER_S))
         pipe.execute()
 
 
@@ -36,16 +65,31 @@ def withdraw(redis: Redis, name: str) -> None:
     redis.hdel(_WORKERS, name)
 
 
+def live_workers(redis: Redis) -> list[Worker]:
+    """Return the workers that announced themselves within the last seconds, draining ones too, by name."""
+    return [worker for worker, silent_s in _announced(redis) if silent_s <= FORGET_AFTER_S]
+
+
 def processes_by_lane(redis: Redis) -> Counter[str]:
-    """Return how many child processes serve each queue named like a lane."""
-    now = time.time()
+    """Return how many child processes serve each queue named like a lane. A worker that drains serves none."""
     count: Counter[str] = Counter()
-    for raw in cast(dict[bytes, bytes], redis.hgetall(_WORKERS)).values():
-        worker = json.loads(raw)
-        if now - worker["at"] <= FORGET_AFTER_S:
-            for queue in worker["queues"]:
-                count[queue] += worker["processes"]
+    gone = []
+    for worker, silent_s in _announced(redis):
+        if silent_s > SWEEP_AFTER_S:
+            gone.append(worker.name)
+        elif silent_s <= FORGET_AFTER_S and not worker.draining:
+            for queue in worker.queues:
+                count[queue] += worker.processes
+    if gone:
+        redis.hdel(_WORKERS, *gone)
     return count
+
+
+def spread(children: Mapping[str, int], total: int) -> dict[str, int]:
+    """Return how many of `total` children each worker gets: as evenly as can be, the odd ones where most are now."""
+    each, odd = divmod(total, len(children))
+    by_size = sorted(children, key=lambda name: (-children[name], name))
+    return {name: each + int(place < odd) for place, name in enumerate(by_size)}
 
 
 def wake_leader(redis: Redis) -> None:
@@ -74,3 +118,17 @@ class WakeCalls:
     def close(self) -> None:
         """Stop listening."""
         self._calls.close()
+
+
+def _announced(redis: Redis) -> list[tuple[Worker, float]]:
+    """Return every announcement and how many seconds old it is, by worker name."""
+    now = time.time()
+    found = []
+    for name, raw in cast(dict[bytes, bytes], redis.hgetall(_WORKERS)).items():
+        # Fields of another version of the farm are passed over: both run side by side while it is replaced.
+        entry = json.loads(raw)
+        known = {field: value for field, value in entry.items() if field in Worker.__slots__}
+        known |= {"name": name.decode(), "queues": tuple(known["queues"])}
+        known["autoscale"] = tuple(known["autoscale"]) if known.get("autoscale") else None
+        found.append((Worker(**known), now - entry["at"]))
+    return sorted(found, key=lambda one: one[0].name)

@@ -1,17 +1,18 @@
-"""What any provider's answer is read for first: the HTTP status, Retry-After, whether the body is JSON.
+"""What any provider's answer is read for: the HTTP status, Retry-After, whether the body is JSON, its sound rows.
 
-Deliberately not here: a provider's own error bodies and rows (its file).
+Deliberately not here: a provider's own error bodies and what its fields mean (its file).
 Invariant: no word of a body enters a message, since providers echo keys in their errors.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
-from ingest.market.records import Reject
+from ingest.market.records import BOOK_LEVELS, Reject
 from ingest.wire import Answer
 
 SLOW_STATUSES = frozenset({429})
@@ -20,6 +21,9 @@ AGAIN_STATUSES = frozenset({408, 425})
 #: Errors are a sentence or two; anything longer is a page.
 _ERROR_BYTES = 4096
 _ROW_CHARS = 200
+#: A price or size as text; a null one is left to the quality rules.
+TEXT_OR_NULL = frozenset({str, type(None)})
+_WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _PAIRS = {b"{": b"}", b"[": b"]"}
 
 
@@ -115,3 +119,36 @@ def reject(row: Any, *, rule: str, reason: str, instrument: str | None = None) -
     except RecursionError:
         text = "(nested too deep to show)"
     return Reject(instrument, rule, reason, text[:_ROW_CHARS])
+
+
+def sound_rows(
+    page: list[Any], read: Callable[[Any], tuple[Any, ...] | None], shape: str, instrument: str
+) -> tuple[list[tuple[Any, ...]], tuple[Reject, ...]]:
+    """Return what `read` makes of the rows, and a Reject for each it makes nothing of."""
+    rows, rejects = [], []
+    for raw in page:
+        row = read(raw)
+        if row is None:
+            rejects.append(reject(raw, rule="wrong_shape", reason=shape, instrument=instrument))
+        else:
+            rows.append(row)
+    return rows, tuple(rejects)
+
+
+def book_side(levels: Any) -> tuple[str, str] | None:
+    """Return prices and sizes of the best levels, joined by commas; None if one is no [price, size, ..] of text."""
+    if type(levels) is not list:
+        return None
+    best = levels[:BOOK_LEVELS]
+    if any(type(level) is not list or len(level) < 2 or not all(map(_is_cell, level[:2])) for level in best):
+        return None
+    return ",".join(level[0] for level in best), ",".join(level[1] for level in best)
+
+
+def is_whole(value: Any) -> bool:
+    """Say whether a number that was read as text is a whole one of at most 18 digits."""
+    return type(value) is str and _WHOLE.fullmatch(value) is not None
+
+
+def _is_cell(value: Any) -> bool:
+    return type(value) is str and value != "" and "," not in value

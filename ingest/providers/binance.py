@@ -1,7 +1,8 @@
-"""Binance (spot): bars from `klines`, quotes from `ticker/bookTicker`; keyless.
+"""Binance (spot): bars from `klines`, trades from `aggTrades`, quotes from `ticker/bookTicker`, books from `depth`.
 
-Deliberately not here: trades, books and WebSocket streams. Invariant: no `X-MBX-TIME-UNIT` header is ever sent, so
-every time is in milliseconds ("wrong unit" is a quality rule, never a guess made here).
+Deliberately not here: keys (none is needed), single fills (`trades` has the newest only; their ids are not those of
+`aggTrades`) and WebSocket streams. Invariant: no `X-MBX-TIME-UNIT` header is ever sent, so every time is in
+milliseconds ("wrong unit" is a quality rule, never a guess made here).
 
 Source for all facts: https://github.com/binance/binance-spot-api-docs (rest-api.md, errors.md,
 faqs/market_data_only.md), state of 2026-07-21.
@@ -12,27 +13,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import split_window
-from ingest.market.records import Parsed, Reject
+from ingest.market.records import BOOK_LEVELS, Parsed, Reject
 from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import epoch_ms, epoch_ms_up
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
 from ingest.wire import Answer, Limit, Request
 
-#: "limit: Default 500; Maximum 1000." Source: rest-api.md "Kline/Candlestick data", 2026-07-21.
+#: "limit: Default 500; Maximum 1000." Source: rest-api.md "Kline/Candlestick data", "Aggregate trades", 2026-07-21.
 PAGE_ROWS = 1000
 #: A live poll: the bar still forming, and a few closed ones so that a missed poll heals at the next.
 NEWEST_ROWS = 5
-#: Source: rest-api.md, 2026-07-21: klines 2; bookTicker 2 for one symbol, 4 for more.
-KLINES_WEIGHT, TICKER_WEIGHT, TICKERS_WEIGHT = 2, 2, 4
+#: Source: rest-api.md, 2026-07-21: klines 2; aggTrades 4; depth 5 up to limit 100; bookTicker 2, for several symbols 4.
+KLINES_WEIGHT, TRADES_WEIGHT, DEPTH_WEIGHT, TICKER_WEIGHT, TICKERS_WEIGHT = 2, 4, 5, 2, 4
 CATALOGUE_WEIGHT = 20  # Source: rest-api.md "Exchange information", 2026-07-21.
+#: How far a trade may be dated after our clock and still be a newer one that was not asked for. Our choice.
+CLOCK_TOLERANCE_MS = 60_000
 
 _DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md"
+_AGG_TRADES, _DEPTH = "/api/v3/aggTrades", "/api/v3/depth"
 
 facts = Facts(
     name="binance",
@@ -41,7 +46,7 @@ facts = Facts(
     base_url="https://data-api.binance.vision",
     docs_url=_DOCS,
     terms_url="https://www.binance.com/en/terms",
-    datasets=("bars", "quotes"),
+    datasets=("bars", "trades", "quotes", "books"),
     # Its spelling is ours; case counts ("1m" is a minute, "1M" a month). Source: rest-api.md, 2026-07-21.
     intervals={i: i for i in ("1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")},
     page_rows=PAGE_ROWS,
@@ -53,8 +58,8 @@ facts = Facts(
         # "RAW_REQUESTS ... 5 MINUTE ... 61000", per IP; CHANGELOG announces 300,000. Source: as above.
         Limit(61_000, 300, f"{_DOCS} exchangeInfo.rateLimits, 2026-07-21", "requests"),
     ),
-    # klines take one symbol; bookTicker any number, 100 keep the URL under 2 KB. Source: rest-api.md, 2026-07-21.
-    batch={"bars": 1, "quotes": 100},
+    # bookTicker alone takes several symbols, any number; 100 keep the URL under 2 KB. Source: rest-api.md, 2026-07-21.
+    batch={"bars": 1, "trades": 1, "quotes": 100, "books": 1},
 )
 
 _SPARE_KEY = "the API key was refused; market data needs none, so unset BINANCE_API_KEY"
@@ -84,27 +89,51 @@ _OPEN_MS, _TRADES, _KLINE_FIELDS = 0, 8, 12
 _KLINE_TEXT = {"open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "quote_volume": 7}
 _KLINE_SHAPE = f"expected a list of {_KLINE_FIELDS}+ fields: whole open time and trade count, text for the rest"
 _QUOTE_TEXT = {"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size": "askQty"}
-_TEXT_OR_NULL = frozenset({str, type(None)})
+#: Fields of an aggregate trade; `m`: "Was the buyer the maker?", so its taker sold. Source: rest-api.md, 2026-07-21.
+_TRADE_FIELDS = {"ts": "T", "trade_id": "a", "price": "p", "size": "q", "side": "m"}
+_TRADE_SHAPE = "expected an object: whole T and a, text for p and q, true or false for m"
+_BOOK_COLUMNS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes", "sequence")
+_BOOK_SHAPE = "expected a whole lastUpdateId, and levels that begin with price and size as text"
 
 
 def build(query: Query) -> list[Request]:
-    """Return all requests of the query at once: a page of klines holds a known span, so none waits for another."""
+    """Return all pages of bars at once, since a page of klines holds a known span; of trades the first page."""
     natives = _natives(query.instruments)
-    if query.dataset == "quotes":
-        names = list(natives)
-        size = (facts.batch or {})["quotes"]
-        return [_tickers({n: natives[n] for n in names[i : i + size]}) for i in range(0, len(names), size)]
-    if query.dataset != "bars":
-        raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
-    if query.interval is None or query.interval not in facts.intervals:
-        raise UnknownName("interval", str(query.interval), facts.intervals, provider=facts.name)
-    interval = query.interval  # its spelling is ours
-    return [page for symbol, instrument in natives.items() for page in _klines(symbol, instrument, query, interval)]
+    if query.start is not None and query.end is None:
+        raise FixRequest("binance: a window needs an end as well as a start", provider=facts.name)
+    match query.dataset:
+        case "bars":
+            return [page for symbol, instrument in natives.items() for page in _klines(symbol, instrument, query)]
+        case "trades":
+            return [page for symbol, instrument in natives.items() for page in _trades(symbol, instrument, query)]
+        case "quotes":
+            names, size = list(natives), (facts.batch or {})["quotes"]
+            return [_tickers({n: natives[n] for n in names[i : i + size]}) for i in range(0, len(names), size)]
+        case "books":
+            limit = ("limit", str(BOOK_LEVELS))
+            return [Request(_DEPTH, (("symbol", s), limit), (), (i,), DEPTH_WEIGHT) for s, i in natives.items()]
+        case _:
+            raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
 
 
 def next_page(request: Request, answer: Answer) -> Request | None:
-    """Return None: `build` has asked for every page already."""
-    return None
+    """Return the request for the trades after this page's, or None once the window's end is reached.
+
+    The cursor is the last trade's id, which loses nothing where trades share a millisecond. A page that is not full
+    should be the last, but one with rows missing isn't full either: so the one trade after it is asked for, and only
+    one beyond the end (or none) ends the window. None where `parse` will raise.
+    """
+    if request.path != _AGG_TRADES:
+        return None
+    try:
+        page = _list(answer, "trades")
+        next_id = _next_id(request, page, answer)
+    except BadData:
+        return None
+    params = dict(request.params)
+    limit = PAGE_ROWS if len(page) >= int(params["limit"]) else 1
+    following = (("symbol", params["symbol"]), ("fromId", str(next_id)), ("limit", str(limit)))
+    return None if next_id is None else replace(request, params=following)
 
 
 def error_of(answer: Answer) -> TickfarmError | None:
@@ -123,14 +152,17 @@ def error_of(answer: Answer) -> TickfarmError | None:
 
 
 def parse(query: Query, answer: Answer) -> Parsed:
-    """Return the page's rows in its order. Quotes have no time of their own, so their `ts` is None throughout."""
-    page = answers.load(facts.name, answer)
+    """Return the page's rows in its order. Quotes and books have no time of their own, so their `ts` is None.
+
+    Cut off are the trades of a window's last pages that are newer than it: pages that go by id have no upper bound.
+    """
     asked = answer.request.instruments or query.instruments
-    if query.dataset == "quotes" and isinstance(page, dict):
-        page = [page]  # "symbol=" answers with one object, "symbols=" with a list
-    if not isinstance(page, list):
-        found = f"binance: expected a list of {query.dataset}, found a JSON {type(page).__name__}"
-        raise BadData(found, rule="unparsable_page", provider=facts.name)
+    if query.dataset == "books":
+        return _parse_book(answer, asked[0])
+    page = _list(answer, query.dataset)
+    if query.dataset == "trades":
+        _next_id(answer.request, page, answer)  # raises where the page after this one can't be asked for
+        return _parse_trades(page, asked[0], answer)
     return _parse_tickers(page, asked) if query.dataset == "quotes" else _parse_klines(page, asked[0])
 
 
@@ -145,8 +177,7 @@ def listed(answer: Answer) -> list[str]:
     try:
         pairs = [f"{symbol['baseAsset']}-{symbol['quoteAsset']}" for symbol in page["symbols"]]
     except (KeyError, TypeError) as cause:
-        said = "binance: expected symbols with baseAsset and quoteAsset"
-        raise BadData(said, rule="unparsable_page", provider=facts.name) from cause
+        raise _bad_page("expected symbols with baseAsset and quoteAsset", answer) from cause
     return [pair for pair in pairs if is_instrument(pair)]
 
 
@@ -179,23 +210,50 @@ def _tickers(natives: dict[str, str]) -> Request:
     return Request("/api/v3/ticker/bookTicker", (params,), instruments=instruments, weight=weight)
 
 
-def _klines(symbol: str, instrument: str, query: Query, interval: str) -> list[Request]:
-    if query.start is not None and query.end is None:
-        raise FixRequest("binance: a window of bars needs an end as well as a start", provider=facts.name)
+def _klines(symbol: str, instrument: str, query: Query) -> list[Request]:
+    interval = query.interval  # its spelling is ours
+    if interval is None or interval not in facts.intervals:
+        raise UnknownName("interval", str(interval), facts.intervals, provider=facts.name)
     pages: list[tuple[datetime | None, datetime | None]] = [(None, query.end)]
     if query.start is not None and query.end is not None:
         pages = [*split_window(query.start, query.end, interval, PAGE_ROWS)]
     requests = []
     for start, end in pages:
-        params = [("symbol", symbol), ("interval", interval)]
-        if start is not None:
-            params.append(("startTime", str(epoch_ms_up(start))))
-        if end is not None:
-            params.append(("endTime", str(epoch_ms_up(end) - 1)))  # inclusive there, half-open here
-        params.append(("limit", str(NEWEST_ROWS if start is None else PAGE_ROWS)))
+        rows = ("limit", str(NEWEST_ROWS if start is None else PAGE_ROWS))
+        params = (("symbol", symbol), ("interval", interval), *_bounds(start, end), rows)
         span = (start, end) if start is not None else (None, None)
-        requests.append(Request("/api/v3/klines", tuple(params), (), (instrument,), KLINES_WEIGHT, *span))
+        requests.append(Request("/api/v3/klines", params, (), (instrument,), KLINES_WEIGHT, *span))
     return requests
+
+
+def _trades(symbol: str, instrument: str, query: Query) -> list[Request]:
+    """Return the window's first page, or the newest; no page where the window lies inside one millisecond."""
+    start, end = query.start, query.end
+    if start is not None and end is not None and epoch_ms_up(start) >= epoch_ms_up(end):
+        return []
+    params = (("symbol", symbol), *_bounds(start, end), ("limit", str(PAGE_ROWS)))
+    page = Request(_AGG_TRADES, params, (), (instrument,), TRADES_WEIGHT)
+    return [page if start is None else replace(page, start=start, end=end)]
+
+
+def _bounds(start: datetime | None, end: datetime | None) -> list[tuple[str, str]]:
+    """Both bounds are inclusive there, half-open here."""
+    bounds = [("startTime", str(epoch_ms_up(start)))] if start is not None else []
+    return [*bounds, ("endTime", str(epoch_ms_up(end) - 1))] if end is not None else bounds
+
+
+def _list(answer: Answer, dataset: str) -> list[Any]:
+    page = answers.load(facts.name, answer)
+    if dataset == "quotes" and isinstance(page, dict):
+        return [page]  # "symbol=" answers with one object, "symbols=" with a list
+    if not isinstance(page, list):
+        raise _bad_page(f"expected a list of {dataset}, found a JSON {type(page).__name__}", answer)
+    return page
+
+
+def _bad_page(expected: str, answer: Answer) -> BadData:
+    said = f"binance sent a page that can't be used: {expected}"
+    return BadData(said, rule="unparsable_page", provider=facts.name, status=answer.status)
 
 
 def _coded_error(code: Any, answer: Answer) -> TickfarmError | None:
@@ -241,7 +299,7 @@ def _transposed(page: list[Any]) -> list[tuple[Any, ...]] | None:
         return None
     if len(columns) < _KLINE_FIELDS or any(set(map(type, columns[i])) != {int} for i in (_OPEN_MS, _TRADES)):
         return None
-    return columns if all(set(map(type, columns[i])) <= _TEXT_OR_NULL for i in _KLINE_TEXT.values()) else None
+    return columns if all(set(map(type, columns[i])) <= answers.TEXT_OR_NULL for i in _KLINE_TEXT.values()) else None
 
 
 def _parse_tickers(page: list[Any], asked: tuple[str, ...]) -> Parsed:
@@ -255,10 +313,74 @@ def _parse_tickers(page: list[Any], asked: tuple[str, ...]) -> Parsed:
         if instrument is None:
             reason = "expected an object whose symbol was asked for"
             rejects.append(answers.reject(row, rule="unknown_symbol", reason=reason))
-        elif not set(map(type, cells)) <= _TEXT_OR_NULL:
+        elif not set(map(type, cells)) <= answers.TEXT_OR_NULL:
             reason = f"expected text for {', '.join(_QUOTE_TEXT.values())}"
             rejects.append(answers.reject(row, rule="wrong_shape", reason=reason, instrument=instrument))
         else:
             for name, cell in zip(values, (instrument, None, *cells), strict=True):
                 values[name].append(cell)
     return Parsed(values, "ms", tuple(rejects))
+
+
+def _next_id(request: Request, page: list[Any], answer: Answer) -> int | None:
+    """Return the id the next page begins with, or None if this page reaches the window's end or is empty.
+
+    Raises BadData where that can't be told or the ids stand still: trades would be missing, or asked for for ever.
+    """
+    if request.start is None or request.end is None or not page:
+        return None
+    start_ms, end_ms, late_ms = epoch_ms(request.start), epoch_ms_up(request.end), _late_ms(request, answer)
+    times = (row.get("T") for row in reversed(page) if type(row) is dict)
+    newest = next((time for time in times if type(time) is int and start_ms <= time < max(end_ms, late_ms)), None)
+    if newest is None:
+        raise _bad_page("expected trades dated in milliseconds, not before the window's start", answer)
+    if newest >= end_ms:
+        return None
+    last_id = page[-1].get("a") if type(page[-1]) is dict else None
+    if type(last_id) is not int or last_id < int(dict(request.params).get("fromId", "0")):
+        raise _bad_page("expected its last trade to have an id not below the one asked for", answer)
+    return last_id + 1
+
+
+def _late_ms(request: Request, answer: Answer) -> int:
+    """Return before when a trade may be dated that is newer than the window: only pages that go by id have those."""
+    return epoch_ms(answer.received_at) + CLOCK_TOLERANCE_MS if "fromId" in dict(request.params) else 0
+
+
+def _parse_trades(page: list[Any], instrument: str, answer: Answer) -> Parsed:
+    """Read the trades; one dated in the future stays, for the quality rules to find."""
+    late_ms = _late_ms(answer.request, answer)
+    end_ms = late_ms if answer.request.end is None else epoch_ms_up(answer.request.end)
+    rows, rejects = [], []
+    for row in page:
+        trade = _trade(row)
+        if trade is None:
+            rejects.append(answers.reject(row, rule="wrong_shape", reason=_TRADE_SHAPE, instrument=instrument))
+        elif not end_ms <= trade[0] < late_ms:
+            rows.append(trade)
+    columns = list(zip(*rows, strict=True)) or [()] * len(_TRADE_FIELDS)
+    values = dict(zip(_TRADE_FIELDS, map(list, columns), strict=True))
+    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", tuple(rejects))
+
+
+def _trade(row: Any) -> tuple[Any, ...] | None:
+    if type(row) is not dict:
+        return None
+    ts, trade_id, price, size, buyer_is_maker = map(row.get, _TRADE_FIELDS.values())
+    are_whole = type(ts) is int and type(trade_id) is int
+    if not are_whole or type(buyer_is_maker) is not bool or not {type(price), type(size)} <= answers.TEXT_OR_NULL:
+        return None
+    return ts, str(trade_id), price, size, "sell" if buyer_is_maker else "buy"
+
+
+def _parse_book(answer: Answer, instrument: str) -> Parsed:
+    """Return the book as one row, or its Reject. Raises BadData for what is no book."""
+    page = answers.load(facts.name, answer)
+    if type(page) is not dict or not {"bids", "asks"} <= page.keys():
+        raise _bad_page("expected an object with bids and asks", answer)
+    bids, asks, sequence = answers.book_side(page["bids"]), answers.book_side(page["asks"]), page.get("lastUpdateId")
+    if bids is None or asks is None or type(sequence) is not int:
+        reject = answers.reject(page, rule="wrong_shape", reason=_BOOK_SHAPE, instrument=instrument)
+        return Parsed({name: [] for name in ("instrument", "ts", *_BOOK_COLUMNS)}, "ms", (reject,))
+    row = zip(_BOOK_COLUMNS, (*bids, *asks, str(sequence)), strict=True)
+    return Parsed({"instrument": [instrument], "ts": [None], **{name: [value] for name, value in row}}, "ms")

@@ -26,7 +26,8 @@ from ingest.wire import Answer, Limit, Request
 class Query:
     """What is wanted of one provider: a dataset of some instruments, in `[start, end)` UTC.
 
-    No `start` means the newest rows only (a live poll). `interval` is set for bars and None elsewhere.
+    No `start` means the newest rows only (a live poll); quotes and books never have one. `interval` is set for bars
+    and None elsewhere.
     """
 
     dataset: Dataset
@@ -69,6 +70,8 @@ class Facts:
     keyless_limits: tuple[Limit, ...] | None = None
     #: instruments that fit into one request, per dataset (1 where the provider takes one symbol at a time)
     batch: Mapping[str, int] | None = None
+    #: bars that can be asked back from now at most; None where the whole history can be
+    reach_bars: int | None = None
     #: "always": around the clock; "sessions": exchange days
     trading: Literal["always", "sessions"] = "always"
     lifecycle: Literal["live", "renamed", "retired"] = "live"

@@ -73,7 +73,6 @@ _VALUES = {
     "adjusted_close": "adj_close",
 }
 _NEEDED = ("ticker", "date", *_VALUES.values())
-_TEXT_OR_NULL = frozenset({str, type(None)})
 _ROW_SHAPE = "expected a list with an asked ticker, a date and numbers or nulls under the table's columns"
 #: In a JSON string the quotes would be escaped, so this can only be a member's name.
 _CURSOR = re.compile(rb'"next_cursor_id"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d+)')
@@ -214,7 +213,7 @@ def _transposed(
         columns = list(zip(*rows, strict=True))
     except ValueError:
         return None
-    if len(columns) < width or any(not set(map(type, columns[i])) <= _TEXT_OR_NULL for i in places.values()):
+    if len(columns) < width or any(not set(map(type, columns[i])) <= answers.TEXT_OR_NULL for i in places.values()):
         return None
     known = set(columns[places["ticker"]]) <= tickers.keys()
     return columns if known and None not in columns[places["date"]] else None

@@ -5,7 +5,7 @@ Invariant: a wait a provider asked for is never undercut; a wait of our own is n
 
     cause                                            decision
     connection reset, the first time                 again now: mostly a kept-alive connection the provider closed
-    timeout, refused, reset, dns, tls, other         again later, 1 s doubling to 60 s, then give up
+    timeout, refused, reset, dns, tls, other         again later by the policy (1 s doubling to 60 s), then give up
     408, 425, 5xx                                    the same; not before Retry-After where the answer has one
     429, 418 with Retry-After, SlowDown with a time  defer exactly that long, or a little longer
     429, 418 without                                 again later like a failure, then defer by the cap: never give up
@@ -25,6 +25,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final, assert_never
 
 from ingest.errors import FixRequest, LeaseLost, SlowDown, TickfarmError, TryAgain
+from ingest.settings import Preset
 from ingest.wire import Failure, FailureKind
 
 # No provider of ours bans for longer: Binance's 418 lasts "from 2 minutes to 3 days".
@@ -32,7 +33,6 @@ from ingest.wire import Failure, FailureKind
 LONGEST_RETRY_AFTER_S: Final = 3 * 86400.0
 # Jobs deferred together come back spread over this much, or a tenth of the wait if that is less.
 DEFER_SPREAD_S: Final = 1.0
-DETAIL_LENGTH: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,13 @@ class GiveUp:
 
 Decision = RetryNow | RetryLater | Defer | GiveUp
 DEFAULT: Final = Policy()
+#: Conservative forgives as many failures as standard, over a minute instead of seven seconds: an outage of the provider
+#: is met by few requests. Aggressive asks again at once and often, for data that is worth nothing in a minute.
+POLICIES: Final[Mapping[Preset, Policy]] = {
+    "conservative": Policy(base_s=10.0, cap_s=300.0),
+    "standard": DEFAULT,
+    "aggressive": Policy(base_s=0.5, cap_s=30.0, retries=6),
+}
 
 
 def decide(cause: TickfarmError | FailureKind, failures: int, rng: random.Random, policy: Policy = DEFAULT) -> Decision:
@@ -152,26 +159,3 @@ def failure_to_error(failure: Failure, provider: str) -> TickfarmError:
     if failure.kind == "too_large":
         return FixRequest(f"{message}; ask for a shorter window or fewer instruments", provider=provider)
     return TryAgain(message, provider=provider)
-
-
-def status_error(
-    status: int, headers: Mapping[str, str], now: datetime, provider: str, detail: str
-) -> TickfarmError | None:
-    """Return what an HTTP status means where the provider says nothing more precise; None for a 2xx.
-
-    `detail` is the caller's excerpt of the answer, already without the key (providers echo keys in error texts).
-    """
-    if 200 <= status < 300:
-        return None
-    message = f"{provider} answered {status}: {' '.join(detail.split())[:DETAIL_LENGTH]}"
-    wait_s = retry_after_s(headers, now)
-    if status in {429, 418}:  # 418 is Binance's ban for ignoring 429s
-        return SlowDown(message, provider=provider, status=status, retry_after_s=wait_s)
-    if status >= 500 or status in {408, 425}:
-        return TryAgain(message, provider=provider, status=status, retry_after_s=wait_s)
-    if 300 <= status < 400:
-        target = headers.get("location", "elsewhere").partition("?")[0]
-        message = f"{message} (redirects are not followed: set the base URL to what answers, it points to {target})"
-    elif status in {401, 403}:
-        message = f"{message} (check the key and what it is entitled to)"
-    return FixRequest(message, provider=provider, status=status)

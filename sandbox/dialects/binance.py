@@ -1,6 +1,6 @@
-"""Binance spot market data: klines, bookTicker, exchangeInfo, time and ping over the synthetic market.
+"""Binance spot market data: klines, trades, depth, bookTicker, exchangeInfo, time and ping over the synthetic market.
 
-Deliberately not here: trades, depth, 24hr statistics and WebSocket streams; their paths answer 404.
+Deliberately not here: 24hr statistics, old single trades and WebSocket streams; their paths answer 404.
 Invariant: every answer, refusals included, carries `X-MBX-USED-WEIGHT-1M`, and a finished kline never changes.
 Source: binance-spot-api-docs rest-api.md and errors.md, state of 2026-07-21; error texts quote errors.md.
 """
@@ -9,13 +9,14 @@ import json
 from collections.abc import Callable
 from functools import lru_cache
 
-from sandbox.binance_instruments import exchange_info
-from sandbox.binance_pages import kline_page
+from sandbox.binance_instruments import SYMBOLS, exchange_info
+from sandbox.binance_numbers import ONE_COIN, UNITS, decimal
+from sandbox.binance_pages import page_of
 from sandbox.binance_parameters import (
-    DEFAULT_KLINES,
-    MAX_KLINES,
+    MAX_ROWS,
     RefusalError,
     interval_of,
+    limit_as_sent,
     limit_of,
     mandatory,
     refuse_unknown,
@@ -24,22 +25,24 @@ from sandbox.binance_parameters import (
     time_ms,
     zone_offset_ms,
 )
+from sandbox.binance_trades import agg_trades, depth, depth_weight, recent_trades
 from sandbox.contract import Answer, LongWork, Page, Request
 from sandbox.kline_grid import INTERVAL_WIDTHS_MS, KlineGrid
-from sandbox.listings import LISTED_SINCE_MS, LISTINGS
+from sandbox.listings import LISTED_SINCE_MS
 from sandbox.price_walk import MINUTE_MS, Bar, PriceWalk
+from sandbox.trade_tape import TradeTape
 from sandbox.weight_ledger import Charge, WeightLedger
 
 _KLINE_PARAMETERS = frozenset({"symbol", "interval", "startTime", "endTime", "timeZone", "limit"})
 _TICKER_PARAMETERS = frozenset({"symbol", "symbols"})
 _INFO_PARAMETERS = frozenset({"symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"})
-_ONE_COIN = 10**8
 
 # Weights as documented; "failed requests cost weight too", and a path that isn't served costs 1.
-_WEIGHTS = {"/api/v3/klines": 2, "/api/v3/exchangeInfo": 20, "/api/v3/time": 1, "/api/v3/ping": 1}
+_WEIGHTS = {"/api/v3/klines": 2, "/api/v3/aggTrades": 4, "/api/v3/trades": 25, "/api/v3/exchangeInfo": 20}
 _MONTH_MS = 30 * 86_400_000
 _LONG_SPAN_MS = 50 * 3_600_000  # about 10 ms of work
-_BOOK_TICKER = "/api/v3/ticker/bookTicker"
+_LONG_ROWS = 500  # trades and levels: about 5 ms of work
+_BOOK_TICKER, _DEPTH = "/api/v3/ticker/bookTicker", "/api/v3/depth"
 
 
 def open_dialect(seed: int) -> "Binance":
@@ -59,10 +62,14 @@ class Binance:
             "first_ban_s": 120,
         }
         self._walk = PriceWalk(seed)
+        self._tape = TradeTape(self._walk)
         self._ledger = WeightLedger()
         self._finished_row = lru_cache(maxsize=65_536)(self._render_finished_row)
         self._endpoints: dict[str, Callable[[Request], str]] = {
             "/api/v3/klines": self._klines,
+            "/api/v3/aggTrades": self._agg_trades,
+            "/api/v3/trades": self._recent_trades,
+            _DEPTH: lambda request: depth(request.query, self._walk, now_ms=request.now_ms),
             _BOOK_TICKER: self._book_ticker,
             "/api/v3/exchangeInfo": self._exchange_info,
             "/api/v3/time": lambda request: f'{{"serverTime":{request.now_ms * _time_scale(request)}}}',
@@ -132,6 +139,12 @@ class Binance:
             bar = self._walk.bar(symbol, open_ms // MINUTE_MS, next_ms // MINUTE_MS, now_ms=now_ms)
         return _kline(symbol, bar, open_time=open_ms * scale, close_time=next_ms * scale - 1)
 
+    def _agg_trades(self, request: Request) -> str:
+        return agg_trades(request.query, self._tape, now_ms=request.now_ms, time_scale=_time_scale(request))
+
+    def _recent_trades(self, request: Request) -> str:
+        return recent_trades(request.query, self._tape, now_ms=request.now_ms, time_scale=_time_scale(request))
+
     def _book_ticker(self, request: Request) -> str:
         refuse_unknown(request.query, _TICKER_PARAMETERS)
         symbols = symbols_of(request.query)
@@ -140,11 +153,11 @@ class Binance:
         return f"[{','.join(self._quote(symbol, request.now_ms) for symbol in symbols)}]"
 
     def _quote(self, symbol: str, now_ms: int) -> str:
-        tick, step = _UNITS[symbol]
+        tick, step = UNITS[symbol]
         bid, bid_size, ask, ask_size = self._walk.quote(symbol, now_ms)
         return (
-            f'{{"symbol":"{symbol}","bidPrice":"{_decimal(bid * tick)}","bidQty":"{_decimal(bid_size * step)}",'
-            f'"askPrice":"{_decimal(ask * tick)}","askQty":"{_decimal(ask_size * step)}"}}'
+            f'{{"symbol":"{symbol}","bidPrice":"{decimal(bid * tick)}","bidQty":"{decimal(bid_size * step)}",'
+            f'"askPrice":"{decimal(ask * tick)}","askQty":"{decimal(ask_size * step)}"}}'
         )
 
     def _exchange_info(self, request: Request) -> str:
@@ -157,10 +170,10 @@ class Binance:
         return _compact(exchange_info(asked, limits=self.limits, server_time=server_time))
 
     def page(self, body: bytes) -> Page | None:
-        return kline_page(body)
+        return page_of(body)
 
     def truth(self) -> dict[str, dict[str, object]]:
-        return {symbol: {"first_open_ms": LISTED_SINCE_MS, "last": "forming"} for symbol in LISTINGS}
+        return {symbol: {"first_open_ms": LISTED_SINCE_MS, "last": "forming"} for symbol in SYMBOLS}
 
     def forget_spending(self) -> None:
         self._ledger.forget()
@@ -175,17 +188,18 @@ def _answered(endpoint: Callable[[Request], str], request: Request, headers: tup
 
 def _is_long(request: Request) -> bool:
     """Say whether the answer may take long: wide bars are made from all their minutes, an hour costs up to 0.2 ms."""
+    rows = limit_as_sent(request.query)
+    if request.path != "/api/v3/klines":
+        return rows > _LONG_ROWS
     width_ms = INTERVAL_WIDTHS_MS.get(request.query.get("interval", ""))
-    if request.path != "/api/v3/klines" or width_ms is None:
-        return False
-    limit = request.query.get("limit", "")
-    rows = min(int(limit), MAX_KLINES) if limit.isascii() and limit.isdecimal() else DEFAULT_KLINES
-    return rows * (width_ms or _MONTH_MS) > _LONG_SPAN_MS
+    return width_ms is not None and min(rows, MAX_ROWS) * (width_ms or _MONTH_MS) > _LONG_SPAN_MS
 
 
 def _weight(request: Request) -> int:
     if request.path == _BOOK_TICKER:
         return 2 if "symbol" in request.query else 4
+    if request.path == _DEPTH:
+        return depth_weight(request.query)
     return _WEIGHTS.get(request.path, 1)
 
 
@@ -195,9 +209,9 @@ def _time_scale(request: Request) -> int:
 
 
 def _kline(symbol: str, bar: Bar, *, open_time: int, close_time: int) -> str:
-    # One expression without calls: backfills ask for 100,000 rows a second, and `_decimal` eight times a row is half.
-    tick, step = _UNITS[symbol]
-    one, quote = _ONE_COIN, tick * step // _ONE_COIN
+    # One expression without calls: backfills ask for 100,000 rows a second, and `decimal` eight times a row is half.
+    tick, step = UNITS[symbol]
+    one, quote = ONE_COIN, tick * step // ONE_COIN
     o, h, lo, c = bar.open * tick, bar.high * tick, bar.low * tick, bar.close * tick
     v, q = bar.volume * step, bar.quote_volume * quote
     tv, tq = bar.taker_volume * step, bar.taker_quote_volume * quote
@@ -206,18 +220,6 @@ def _kline(symbol: str, bar: Bar, *, open_time: int, close_time: int) -> str:
         f'"{c // one}.{c % one:08d}","{v // one}.{v % one:08d}",{close_time},"{q // one}.{q % one:08d}",{bar.trades},'
         f'"{tv // one}.{tv % one:08d}","{tq // one}.{tq % one:08d}","0"]'
     )
-
-
-# The tick and the lot step per symbol, in units of the eighth decimal.
-_UNITS = {
-    symbol: (10 ** (8 - listing.tick_decimals), 10 ** (8 - listing.step_decimals))
-    for symbol, listing in LISTINGS.items()
-}
-
-
-def _decimal(eighths: int) -> str:
-    """Print a number of eighth decimals the way Binance does, always with eight of them."""
-    return f"{eighths // _ONE_COIN}.{eighths % _ONE_COIN:08d}"
 
 
 def _error(code: int, message: str) -> bytes:

@@ -46,6 +46,15 @@ def test_latency_prints_its_figures_once_every_poll_has_its_rows() -> None:
     assert parts == pytest.approx(found["mean_ms"], abs=1.0)
 
 
+def test_schedule_prints_its_figures_once_every_slot_was_owed_once() -> None:
+    found = figures("schedule", "--seconds", "6", "--warm-up", "2")
+    assert found["entries"] == 1_000
+    assert found["slots"] >= 30
+    assert found["cpu_pct"] > 0
+    assert found["mb"] > 0
+    assert 0 < found["late_p50_ms"] <= found["late_ms"] <= found["late_max_ms"]
+
+
 def test_a_stretch_holds_at_least_the_rows_asked_for_in_whole_jobs() -> None:
     assert [stretch(rows).rows for rows in (1, 5_000, 5_001, 400_000)] == [5_000, 5_000, 10_000, 400_000]
 

@@ -157,7 +157,8 @@ def test_a_second_one_is_refused_by_the_pid_of_the_first(home):
         pass
     message = str(refusal.value)
     assert f"pid {os.getpid()}" in message
-    assert f"kill {os.getpid()}" in message
+    assert f"(pid {os.getpid()})" in message
+    assert "`tickfarm down`" in message
     assert "\n" not in message
 
 

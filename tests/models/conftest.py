@@ -22,7 +22,7 @@ def module_sessions(module_database_url: str) -> Iterator[sessionmaker[Session]]
     engine = open_engine(module_database_url, application_name="test models")
     sessions = sessionmaker(engine)
     with sessions.begin() as session:
-        for table in ("bars", "quotes"):
+        for table in ("bars", "trades", "quotes", "books"):
             ensure_partitions(session, table, DAY, LATEST)
     yield sessions
     engine.dispose()

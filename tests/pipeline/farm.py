@@ -18,10 +18,10 @@ from sqlalchemy import text
 from ingest.payloads import StoredAnswer, pack, payload_key
 from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
+from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.fetch import Outcome, fetch
 from ingest.pipeline.jobs import Leased, NewJob
 from ingest.pipeline.normalize import normalize
-from ingest.pipeline.schedule import FETCH_PREFIX
 from ingest.pipeline.store import store
 from tests.sandbox.conftest import SandboxClient
 

@@ -45,8 +45,8 @@ def windows(farm):
 @pytest.mark.parametrize(
     ("provider", "dataset", "instrument", "interval", "accepted"),
     [
-        (BINANCE, "candles", "BTC-USDT", "1m", "bars, quotes"),
-        (BINANCE, "candles", "BTC-USDT", None, "bars, quotes"),
+        (BINANCE, "candles", "BTC-USDT", "1m", "bars, trades, quotes, books"),
+        (BINANCE, "candles", "BTC-USDT", None, "bars, trades, quotes, books"),
         (NASDAQ, "quotes", "AAPL", None, "bars"),
         (BINANCE, "bars", "BTC-USDT", "7m", "1m, 3m, 5m"),
         (BINANCE, "bars", "BTC-USDT", "1M", "1m, 3m, 5m"),
@@ -71,9 +71,9 @@ def test_what_does_not_exist_is_refused_with_what_does_and_nothing_is_written(
 
 
 def test_an_unknown_provider_is_refused_with_the_ones_there_are():
-    with pytest.raises(UnknownName, match="accepted: binance, nasdaq_data_link") as caught:
-        providers.get("kraken")
-    assert (caught.value.kind, caught.value.given) == ("provider", "kraken")
+    with pytest.raises(UnknownName, match="accepted: binance, coinbase, kraken, nasdaq_data_link") as caught:
+        providers.get("ftx")
+    assert (caught.value.kind, caught.value.given) == ("provider", "ftx")
 
 
 def test_no_instrument_at_all_is_refused(follow_series):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ingest.market.quality import check
 from ingest.market.records import VALUE_COLUMNS, Parsed
 from ingest.market.times import epoch_us
-from ingest.pipeline.frames import batch, decode, encode, is_final, to_csv, to_frame
+from ingest.pipeline.frames import batch, decode, encode, is_final, to_csv
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 NOW = datetime(2024, 6, 1, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -28,6 +28,11 @@ def parsed(times, unit="ms", **columns):
     return Parsed({"instrument": columns.get("instrument", ["BTC-USDT"] * size), "ts": times, **values}, unit)
 
 
+def frame_of(answer):
+    """Return one answer's rows, without what tells it from others."""
+    return batch([(0, answer, NOW, NOW)], "bars").drop("answer", "observed_at")
+
+
 @given(st.lists(moments, max_size=5), st.sampled_from(["s", "ms", "us", "ns"]))
 def test_times_of_any_unit_become_the_moment_they_count(times, unit):
     per_us = {"s": (1, 1_000_000), "ms": (1, 1_000), "us": (1, 1), "ns": (1_000, 1)}[unit]
@@ -35,11 +40,11 @@ def test_times_of_any_unit_become_the_moment_they_count(times, unit):
     expected = [
         t.replace(microsecond={"s": 0, "ms": t.microsecond // 1000 * 1000}.get(unit, t.microsecond)) for t in times
     ]
-    assert to_frame(parsed(counts, unit), "bars", NOW)["ts"].to_list() == expected
+    assert frame_of(parsed(counts, unit))["ts"].to_list() == expected
 
 
 def test_a_frame_has_every_column_of_its_dataset_as_text():
-    frame = to_frame(parsed([0]), "bars", NOW)
+    frame = frame_of(parsed([0]))
     assert frame.schema == {
         "instrument": pl.String,
         "ts": pl.Datetime("us", "UTC"),
@@ -51,7 +56,7 @@ def test_a_frame_has_every_column_of_its_dataset_as_text():
 @pytest.mark.parametrize("count", [2**63, -(2**63), 2**70, -(2**200), 10**18, 1_727_740_800_000_000_000])
 @pytest.mark.parametrize("unit", ["s", "ms"])
 def test_an_integer_that_can_be_no_time_becomes_a_finding_not_an_error(count, unit):
-    frame = to_frame(parsed([count, 1_704_067_200_000 if unit == "ms" else 1_704_067_200], unit), "bars", NOW)
+    frame = frame_of(parsed([count, 1_704_067_200_000 if unit == "ms" else 1_704_067_200], unit))
     assert frame["ts"].to_list() == [None, T0]
     good, findings = check(frame, dataset="bars", interval="1m", start=None, end=None, observed_at=NOW)
     assert [f.rule for f in findings] == ["timestamp_out_of_range"]
@@ -60,30 +65,30 @@ def test_an_integer_that_can_be_no_time_becomes_a_finding_not_an_error(count, un
 
 @given(st.lists(st.integers()), st.sampled_from(["s", "ms", "us", "ns"]))
 def test_no_integer_makes_a_frame_raise(counts, unit):
-    times = to_frame(parsed(counts, unit), "bars", NOW)["ts"].to_list()
+    times = frame_of(parsed(counts, unit))["ts"].to_list()
     assert len(times) == len(counts)
 
 
 def test_dates_are_midnights_and_what_is_no_date_is_null():
     dates = ["2018-03-27", "2018-02-30", "x", "", "+12024-01-01", "\ud800", "1962-01-02"]
-    frame = to_frame(parsed(dates, "date"), "bars", NOW)
+    frame = frame_of(parsed(dates, "date"))
     assert frame["ts"].to_list() == [datetime(2018, 3, 27, tzinfo=UTC), *[None] * 5, datetime(1962, 1, 2, tzinfo=UTC)]
 
 
 def test_rows_without_any_time_are_dated_by_their_receipt():
-    assert to_frame(parsed([None, None]), "bars", NOW)["ts"].to_list() == [NOW, NOW]
-    assert to_frame(parsed([None, 0]), "bars", NOW)["ts"].to_list() == [None, datetime(1970, 1, 1, tzinfo=UTC)]
+    assert frame_of(parsed([None, None]))["ts"].to_list() == [NOW, NOW]
+    assert frame_of(parsed([None, 0]))["ts"].to_list() == [None, datetime(1970, 1, 1, tzinfo=UTC)]
 
 
 def test_half_a_surrogate_pair_in_a_price_is_kept_visible_instead_of_raising():
-    assert to_frame(parsed([0], open=["\ud800"]), "bars", NOW)["open"].to_list() == ["\\ud800"]
+    assert frame_of(parsed([0], open=["\ud800"]))["open"].to_list() == ["\\ud800"]
 
 
 @given(st.lists(st.lists(st.integers(0, 10**12), max_size=4), max_size=5))
 def test_a_batch_of_answers_is_their_frames_one_after_the_other(answers):
     parts = [(i, parsed(times), NOW + timedelta(seconds=i), NOW) for i, times in enumerate(answers)]
     frame = batch(parts, "bars")
-    singles = [to_frame(part, "bars", NOW) for _, part, _, _ in parts] or [to_frame(parsed([]), "bars", NOW)]
+    singles = [frame_of(part) for _, part, _, _ in parts] or [frame_of(parsed([]))]
     assert frame.drop("answer", "observed_at").equals(pl.concat(singles))
     assert frame["answer"].to_list() == [i for i, times in enumerate(answers) for _ in times]
     assert frame["observed_at"].to_list() == [parts[i][2] for i in frame["answer"]]
@@ -112,7 +117,7 @@ def test_csv_gives_back_every_text_and_moment_and_tells_null_from_empty(rows):
 
 
 def test_a_bar_is_final_when_it_had_ended_and_settled_at_its_observation():
-    frame = to_frame(parsed([1_704_067_200_000, 1_704_067_260_000]), "bars", NOW)
+    frame = frame_of(parsed([1_704_067_200_000, 1_704_067_260_000]))
     at = T0 + timedelta(seconds=122)
     assert is_final(frame, interval="1m", settle_s=2, observed_at=at).to_list() == [True, True]
     just_before = at - timedelta(microseconds=1)
@@ -122,7 +127,7 @@ def test_a_bar_is_final_when_it_had_ended_and_settled_at_its_observation():
 
 
 def test_a_daily_bar_of_a_session_is_final_after_its_utc_day_and_quotes_always_are():
-    frame = to_frame(parsed(["2018-03-27"], "date"), "bars", NOW)
+    frame = frame_of(parsed(["2018-03-27"], "date"))
     end = datetime(2018, 3, 28, 12, tzinfo=UTC)
     assert is_final(frame, interval="1d", settle_s=43_200, observed_at=end).to_list() == [True]
     early = end - timedelta(seconds=1)

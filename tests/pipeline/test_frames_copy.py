@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 
 from ingest.market.quality import check
 from ingest.market.records import Parsed
-from ingest.pipeline.frames import to_csv, to_frame
+from ingest.pipeline.frames import batch, to_csv
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 EDGES = ["+1", "1.", ".5", "1E+5", "0E-8", "1e308", "5e-324", "0e999", "0e-9999", "-0", "00.1", "0" * 500 + "1"]
@@ -25,7 +25,7 @@ def test_any_text_that_passes_the_rules_is_copied_as_a_finite_number(servers):
     size = len(texts)
     prices = {name: ["1"] * size for name in ("open", "high", "low", "close")}
     parsed = Parsed({"instrument": ["A"] * size, "ts": [*range(size)], **prices, "adjusted_close": texts}, "us")
-    frame = to_frame(parsed, "bars", NOW).with_columns(ts=NOW)
+    frame = batch([(0, parsed, NOW, NOW)], "bars").with_columns(ts=NOW)
     frame = frame.with_columns(instrument=frame["adjusted_close"])  # its own key, so that none is a repeat
     good, _ = check(frame, dataset="bars", interval=None, start=None, end=None, observed_at=NOW)
     assert good.height > 1000

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from ingest.errors import LeaseLost
 from ingest.pipeline import jobs
+from ingest.pipeline.backlog import look_at
 from tests.pipeline.farm import new_job
 from tests.pipeline.transitions import ROW, begun, fetched, lease, now
 
@@ -82,6 +83,31 @@ def test_an_attempt_starts_once(step, owe):
     assert step(jobs.start, leased.id, leased.attempt).id == leased.id
     with pytest.raises(LeaseLost, match=f"job {leased.id}: attempt 1 is over"):
         step(jobs.start, leased.id, leased.attempt)
+
+
+def test_a_message_that_waited_too_long_ends_its_job_instead_of_running_it(farm, step, owe):
+    job_id = owe(expires_at=now() + timedelta(minutes=1))
+    [leased] = lease(step)
+    farm.change("UPDATE jobs SET expires_at = now() - interval '1 ms'")
+    assert step(jobs.start, job_id, leased.attempt).state == "expired"
+    assert farm.select("SELECT state, started_at, lease_until, finished_at IS NOT NULL FROM jobs") == [
+        ("expired", None, None, True)
+    ]
+    with pytest.raises(LeaseLost):
+        step(jobs.start, job_id, leased.attempt)
+    assert lease(step) == []
+
+
+def test_a_message_that_comes_in_time_runs_and_an_old_attempt_s_can_not_expire_the_job(farm, step, owe):
+    job_id = owe(expires_at=now() + timedelta(minutes=1))
+    [leased] = lease(step)
+    farm.change("UPDATE jobs SET attempt = 2, expires_at = now() - interval '1 ms'")
+    with pytest.raises(LeaseLost):
+        step(jobs.start, job_id, leased.attempt)
+    assert farm.value("SELECT state FROM jobs") == "leased"
+    farm.change("UPDATE jobs SET expires_at = now() + interval '1 minute'")
+    assert step(jobs.start, job_id, 2).state == "leased"
+    assert farm.value("SELECT started_at IS NOT NULL AND lease_until > now() FROM jobs") is True
 
 
 @pytest.mark.parametrize("attempt", [0, 2])
@@ -178,10 +204,14 @@ def test_a_finished_job_can_not_be_cancelled(farm, step, owe):
     assert farm.value("SELECT state FROM jobs") == "done"
 
 
-def test_only_the_lanes_with_something_due_are_named_in_their_order(step, owe):
+def test_the_backlog_at_a_glance_says_what_is_due_where_what_runs_and_when_to_look_again(step, owe):
     owe(lane="backfill")
-    owe(lane="live")
-    owe(lane="standard", due_at=now() + timedelta(hours=1))
-    assert step(jobs.lanes_due, ["live", "standard", "backfill"], now()) == ["live", "backfill"]
-    assert step(jobs.lanes_due, ["standard"], now()) == []
-    assert step(jobs.lanes_due, [], now()) == []
+    running = begun(step, owe)
+    later = now() + timedelta(hours=1)
+    owe(lane="standard", due_at=later)
+    step(jobs.mark_fetched, running.id, running.attempt, payload_key="k", payload_bytes=7)
+    seen = step(look_at, ["live", "standard", "backfill"], now())
+    assert (seen.due, dict(seen.in_flight), seen.payload_bytes) == ({"backfill"}, {"standard": 1}, 7)
+    assert seen.next_due_at == later
+    seen = step(look_at, ["standard"], later)
+    assert (seen.due, seen.next_due_at) == ({"standard"}, None)

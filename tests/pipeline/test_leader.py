@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ingest.pipeline import jobs
 from ingest.pipeline.leader import MESSAGES_PER_PROCESS, Leader, Message, message_kwargs
-from ingest.pipeline.schedule import Entry, every
+from ingest.pipeline.schedule_edits import sync_file
 from tests.conftest import statement
 from tests.pipeline.farm import LANES, new_job
 from tests.pipeline.transitions import begun, fetched
@@ -24,25 +24,21 @@ ROOM = 2 * MESSAGES_PER_PROCESS
 START = datetime.now(UTC).replace(second=0, microsecond=0)
 
 
-def poll(name="poll", period_s=60.0, **changes):
-    fields = {
-        "task": "tasks.coverage",
-        "cadence": "every minute",
-        "kwargs": {},
-        "lane": "live",
-        "priority": 1,
-        "expires_s": None,
-        "next_slot": every(period_s),
-    }
-    return Entry(name=name, **fields | changes)
+def poll(name="poll", schedule="1m", **changes):
+    fields = {"task": "tasks.coverage", "schedule": schedule, "lane": "live", "priority": 1, "overlap": True}
+    return name, fields | changes
 
 
 @pytest.fixture
 def leader_of(farm):
-    """Return what makes a leader; two of them know nothing of each other."""
+    """Return what makes a leader of these entries; two of them know nothing of each other."""
 
-    def make(*entries, max_in_flight_bytes=MIB):
-        return Leader(farm.context.sessions, entries, lanes=LANES, max_in_flight_bytes=max_in_flight_bytes)
+    def make(*entries, max_in_flight_bytes=MIB, now=START):
+        with farm.context.sessions.begin() as session:
+            sync_file(session, dict(entries), now)
+        leader = Leader(farm.context.sessions, lanes=LANES, max_in_flight_bytes=max_in_flight_bytes)
+        leader.refresh()
+        return leader
 
     return make
 
@@ -107,17 +103,6 @@ def test_leaders_that_race_owe_each_slot_once_and_give_each_job_to_one(farm, lea
     assert len(given) + len(rest) == len(slots(farm))
 
 
-def test_an_entry_that_was_changed_or_removed_is_no_obstacle(farm, leader_of):
-    leader_of(poll("a"), poll("b")).look(START, {})
-    changed = leader_of(poll("b", task="tasks.other", cadence="every hour"))
-    changed.look(START + MINUTE, {})
-    assert farm.select("SELECT name, task, cadence FROM schedule ORDER BY name") == [
-        ("a", "tasks.coverage", "every minute"),
-        ("b", "tasks.other", "every hour"),
-    ]
-    assert farm.select("SELECT task FROM jobs") == [("tasks.other",)]
-
-
 def test_a_look_that_cannot_commit_publishes_nothing_and_the_next_one_owes_it_all(farm, leader_of, module_database_url):
     refuse = (
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no commit today'; END$$;"
@@ -142,11 +127,11 @@ def test_partitions_of_a_look_that_could_not_commit_are_made_by_the_next(farm, l
     ahead = datetime(2031, 7, 1, tzinfo=UTC)
     refuse = (
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'no commit today'; END$$;"
-        " CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON schedule DEFERRABLE INITIALLY DEFERRED"
+        " CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON schedule_runs DEFERRABLE INITIALLY DEFERRED"
         " FOR EACH ROW EXECUTE FUNCTION refuse()"
     )
-    statement(module_database_url, refuse)
     leader = leader_of(poll())
+    statement(module_database_url, refuse)
     try:
         with pytest.raises(DBAPIError, match="no commit today"):
             leader.look(ahead, {})
@@ -193,7 +178,7 @@ def test_a_lost_lease_is_given_out_again_with_a_new_attempt(farm, leader_of, ste
     job = begun(step, owe)
     leader = leader_of()
     farm.change("UPDATE jobs SET lease_until = now() - interval '1 s'")
-    assert leader.sweep(datetime.now(UTC)).messages == []
+    assert leader.sweep() == []
     [message] = leader.look(datetime.now(UTC), PROCESSES).messages
     assert (message.job.id, message.job.attempt, message.is_load) == (job.id, 2, False)
 
@@ -201,7 +186,7 @@ def test_a_lost_lease_is_given_out_again_with_a_new_attempt(farm, leader_of, ste
 def test_answers_whose_loader_died_are_loaded_again_not_fetched(farm, leader_of, step, owe):
     job = fetched(step, owe)
     farm.change("UPDATE jobs SET lease_until = now() - interval '1 s'")
-    [message] = leader_of().sweep(datetime.now(UTC)).messages
+    [message] = leader_of().sweep()
     assert (message.job.id, message.job.attempt, message.is_load) == (job.id, 2, True)
     assert message_kwargs(message) == {"job_id": job.id, "attempt": 2}
 
@@ -210,23 +195,23 @@ def test_a_job_that_killed_all_its_workers_becomes_a_dead_letter_once(farm, lead
     job = begun(step, owe, kwargs={"dataset": "quotes"})
     farm.change("UPDATE jobs SET lease_until = now() - interval '1 s', lost_leases = :n", n=jobs.MAX_LOST_LEASES)
     for leader in (leader_of(), leader_of()):
-        assert leader.sweep(datetime.now(UTC)).messages == []
+        assert leader.sweep() == []
     letters = farm.select("SELECT job_id, kwargs, queue, error FROM dead_letters")
     assert letters == [(job.id, {"dataset": "quotes"}, "standard", "its worker died 6 times while running it")]
 
 
 def test_a_poll_nobody_began_in_time_expires(farm, leader_of, owe):
     owe(expires_at=datetime.now(UTC) - timedelta(seconds=1))
-    leader_of().sweep(datetime.now(UTC))
+    leader_of().sweep()
     assert farm.states() == ["expired"]
 
 
-def test_a_sweep_says_when_the_next_job_falls_due(farm, leader_of, owe):
+def test_a_look_says_when_the_next_job_falls_due(leader_of, owe):
     now = datetime.now(UTC)
     leader = leader_of()
-    assert leader.sweep(now).next_at - now == timedelta(seconds=1)
+    assert leader.look(now, {}).next_at > now + timedelta(days=365)
     owe(due_at=now + timedelta(milliseconds=300))
-    assert leader.sweep(now).next_at == now + timedelta(milliseconds=300)
+    assert leader.look(now, {}).next_at == now + timedelta(milliseconds=300)
 
 
 def test_a_message_carries_ids_and_the_call_but_no_requests(step, owe):

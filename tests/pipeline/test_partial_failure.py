@@ -10,8 +10,8 @@ import pytest
 
 from ingest import providers
 from ingest.pipeline.context import Context
-from ingest.pipeline.fetch import followed_instruments
 from ingest.pipeline.follow import follow
+from ingest.pipeline.schedule import followed_of
 from ingest.pipeline.status import series_status
 from ingest.transport.retry import DEFAULT
 from ingest.wire import Limit
@@ -170,7 +170,7 @@ def test_an_instrument_the_provider_does_not_know_is_asked_for_no_more_until_it_
 
     def asked() -> list[str]:
         with farm.context.sessions() as session:
-            return followed_instruments(session, "binance", "quotes", None)
+            return followed_of(session, [("binance", "quotes", "")]).get(("binance", "quotes", ""), [])
 
     follow_both()
     assert asked() == ["BTC-USDT", "FOO-BAR"]

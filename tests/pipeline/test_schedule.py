@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.pipeline.entries import Entry, every, read_entry
 from ingest.pipeline.follow import follow
-from ingest.pipeline.schedule import MESSAGE_INSTRUMENTS, Entry, every, jobs_of, latest_slot
+from ingest.pipeline.schedule import MESSAGE_INSTRUMENTS, due_slots, followed_of, jobs_of, kind_of
 from ingest.providers import get
 from models import Series
+from tests.pipeline.farm import LANES
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -22,16 +25,20 @@ pauses = st.timedeltas(timedelta(0), timedelta(days=800))
 
 def entry(period_s: float = 60.0, **changes) -> Entry:
     fields = {
-        "name": "poll",
         "task": "tasks.fetch.binance",
-        "cadence": f"every {period_s} s",
+        "schedule": f"{period_s}s",
         "kwargs": {"dataset": "quotes"},
         "lane": "live",
         "priority": 1,
         "expires_s": 5.0,
-        "next_slot": every(period_s),
     }
-    return Entry(**fields | changes)
+    return read_entry("poll", fields | changes, lanes=LANES)
+
+
+def latest_slot(one, after, now):
+    newest, slots = due_slots(one, after, now)
+    assert slots == ([] if newest is None else [newest])
+    return newest
 
 
 def is_on_grid(slot, period_s):
@@ -82,7 +89,8 @@ def test_a_second_entry_after_a_week_is_found_without_counting_all_its_slots():
         return every(1.0)(after)
 
     now = datetime(2024, 3, 5, 12, tzinfo=UTC)
-    assert latest_slot(entry(next_slot=counting), now - timedelta(days=7), now) == now
+    counted = replace(entry(1.0), next_slot=counting)
+    assert latest_slot(counted, now - timedelta(days=7), now) == now
     assert len(asked) < 100
 
 
@@ -103,8 +111,9 @@ def followed(farm, count, dataset="quotes", interval=""):
 
 
 def owed(farm, one, slot):
+    kind = kind_of(one)
     with farm.context.sessions() as session:
-        return jobs_of(session, one, slot)
+        return jobs_of(one, slot, followed_of(session, [kind] if kind else []))
 
 
 SLOT = datetime(2024, 3, 5, 12, tzinfo=UTC)
@@ -147,6 +156,41 @@ def test_a_slot_becomes_the_same_jobs_again_and_another_slot_others(farm):
     keys = [[job.key for job in owed(farm, entry(), slot)] for slot in (SLOT, SLOT, SLOT + timedelta(minutes=1))]
     assert keys[0] == keys[1]
     assert set(keys[0]).isdisjoint(keys[2])
+
+
+WEEK = [SLOT + timedelta(minutes=number) for number in range(1, 8)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "limit", "expected"),
+    [("skip", 3, []), ("latest", 3, WEEK[-1:]), ("all", 3, WEEK[-3:]), ("all", 100, WEEK)],
+)
+def test_what_is_owed_of_missed_slots_is_the_entrys_to_say(policy, limit, expected):
+    one = entry(catch_up=policy, catch_up_limit=limit)
+    assert due_slots(one, SLOT, WEEK[-1] + timedelta(seconds=30)) == (WEEK[-1], expected)
+
+
+@pytest.mark.parametrize("policy", ["skip", "latest", "all"])
+def test_a_slot_that_was_not_missed_is_owed_under_every_policy(policy):
+    assert due_slots(entry(catch_up=policy), SLOT, WEEK[0] + timedelta(milliseconds=5)) == (WEEK[0], WEEK[:1])
+
+
+def test_all_missed_slots_of_a_long_pause_are_found_up_to_the_limit():
+    one = entry(1.0, catch_up="all", catch_up_limit=1_000)
+    newest, slots = due_slots(one, SLOT - timedelta(days=9), SLOT)
+    assert (newest, len(slots), slots[0]) == (SLOT, 1_000, SLOT - timedelta(seconds=999))
+
+
+def test_an_entry_with_a_window_asks_for_what_lies_before_its_slot(farm):
+    one = entry(kwargs={"dataset": "bars", "interval": "1h", "instruments": ["BTC-USDT"]}, window="1d")
+    [job] = owed(farm, one, SLOT)
+    assert job.kwargs["start"] == (SLOT - timedelta(days=1)).isoformat()
+    assert job.kwargs["end"] == SLOT.isoformat()
+
+
+def test_what_an_entry_says_about_fetching_travels_with_its_jobs(farm):
+    [job] = owed(farm, entry(kwargs={"dataset": "quotes", "instruments": ["BTC-USDT"]}, retries=0, per_minute=6), SLOT)
+    assert job.options == {"retries": 0, "per_minute": 6}
 
 
 def test_following_adds_a_series_to_the_next_slot(farm):

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beat_schedule import beat_schedule
-from ingest.pipeline.schedule import latest_slot
+from celeryconfig import LANES
+from ingest.errors import FixRequest
+from ingest.pipeline.entries import duration_s, duration_text, read_entry
+from ingest.pipeline.schedule import due_slots
 from tasks import app
-from tasks.scheduler import entry_of
+from tasks.schedule_file import fields_of
 
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 MINUTE = timedelta(minutes=1)
@@ -30,7 +33,21 @@ CRONTABS = {
 
 
 def made(cadence, **spec):
-    return entry_of("it", {"task": "tasks.fetch.binance", "schedule": cadence, **spec})
+    beat_entry = {"task": "tasks.fetch.binance", "schedule": cadence, "kwargs": {"dataset": "quotes"}, **spec}
+    return read_entry("it", fields_of("it", beat_entry), lanes=LANES)
+
+
+def of_zone(cadence, zone):
+    fields = {"task": "tasks.coverage", "schedule": cadence, "timezone": zone}
+    return read_entry("it", fields, lanes=LANES)
+
+
+def slots(one, after, count):
+    found = []
+    for _ in range(count):
+        after = one.next_slot(after)
+        found.append(f"{after:%m-%d %H:%M}")
+    return found
 
 
 def matches(cron, moment):
@@ -85,7 +102,7 @@ def test_after_a_pause_the_newest_crontab_slot_is_owed(after, pause):
     now = after + pause
     newest = now.replace(hour=6, minute=15, second=0, microsecond=0)
     newest = newest if newest <= now else newest - timedelta(days=1)
-    assert latest_slot(one, after, now) == (newest if newest > after else None)
+    assert due_slots(one, after, now)[0] == (newest if newest > after else None)
 
 
 @pytest.mark.parametrize("cadence", [30, 30.0, timedelta(seconds=30), schedule(30)])
@@ -96,29 +113,102 @@ def test_seconds_in_any_spelling_are_the_same_grid(cadence):
 
 def test_an_entry_takes_lane_priority_and_expiry_from_its_options():
     options = {"queue": "live", "expires": 5, "headers": {"tickfarm": {"priority": 1}}}
-    one = made(1.0, kwargs={"dataset": "quotes"}, options=options)
-    assert (one.lane, one.priority, one.expires_s, one.kwargs) == ("live", 1, 5.0, {"dataset": "quotes"})
+    spec = made(1.0, options=options).spec
+    assert (spec.lane, spec.priority, spec.expires_s, spec.kwargs) == ("live", 1, 5.0, {"dataset": "quotes"})
 
 
 def test_an_entry_without_options_goes_to_the_standard_lane():
-    one = made(1.0)
-    assert (one.lane, one.priority, one.expires_s, one.kwargs) == ("standard", 3, None, {})
+    spec = made(1.0).spec
+    assert (spec.lane, spec.priority, spec.expires_s, spec.overlap, spec.catch_up) == (
+        "standard",
+        3,
+        None,
+        False,
+        "latest",
+    )
 
 
-def test_a_queue_that_is_no_lane_is_refused_with_the_lanes_there_are():
-    with pytest.raises(ValueError, match=r"'it'.*'celery' is no lane; accepted: live, standard"):
-        made(1.0, options={"queue": "celery"})
+REFUSED = {
+    "lane": ({"options": {"queue": "celery"}}, "'celery'.*accepted: live, standard"),
+    "period": ({"schedule": 0}, "at least 0.1 s"),
+    "negative period": ({"schedule": timedelta(seconds=-1)}, "'-1s'"),
+    "cron": ({"schedule": "61 * * * *"}, "Bad minute.*expected a period like 30s"),
+    "cron of six fields": ({"schedule": "0 0 * * * *"}, "expected a period like 30s"),
+    "impossible day": ({"schedule": "0 0 30 2 *"}, "Bad day-of-month"),
+    "both days": ({"schedule": crontab(day_of_month="1", day_of_week="1", app=app)}, "Celery and cron disagree"),
+    "no schedule": ({"schedule": None}, "none is not supported; use seconds or crontab"),
+    "positional arguments": ({"args": [1]}, "accepted: task, schedule, kwargs, options"),
+    "dataset": ({"kwargs": {"dataset": "bar"}}, "did you mean bars"),
+    "provider": ({"task": "tasks.fetch.binanse"}, "did you mean binance"),
+    "zone": ({"options": {"headers": {"tickfarm": {"timezone": "Mars/Base"}}}}, "a time zone like UTC.*'Mars/Base'"),
+    "priority": ({"options": {"headers": {"tickfarm": {"priority": 6}}}}, "priority: .*less than or equal to 5"),
+    "field": ({"options": {"headers": {"tickfarm": {"prio": 1}}}}, "unknown field 'prio'; accepted: task, schedule"),
+    "window of quotes": ({"options": {"headers": {"tickfarm": {"window": "1d"}}}}, "not for quotes"),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_a_malformed_entry_is_refused_by_name_saying_what_is_accepted(change, said):
+    with pytest.raises(FixRequest, match=said) as refusal:
+        made(**({"cadence": change.pop("schedule")} if "schedule" in change else {"cadence": 30}), **change)
+    assert str(refusal.value).startswith("schedule entry 'it': ")
 
 
 def test_a_kind_of_schedule_we_cannot_put_on_a_grid_is_refused_by_name():
     class Tides(BaseSchedule):
         """A schedule of another kind."""
 
-    with pytest.raises(ValueError, match="'it': Tides is not supported; use seconds or crontab"):
+    with pytest.raises(FixRequest, match="'it': Tides is not supported; use seconds or crontab"):
         made(Tides(app=app))
 
 
 def test_every_entry_of_the_page_becomes_a_slot_of_its_own():
     after = datetime(2024, 3, 5, 12, 0, 7, tzinfo=UTC)
     for name, spec in beat_schedule.items():
-        assert entry_of(name, spec).next_slot(after) > after
+        assert read_entry(name, fields_of(name, spec), lanes=LANES).next_slot(after) > after
+
+
+@given(st.floats(0.001, 10_000_000).map(lambda seconds: round(seconds, 6)))
+def test_a_period_in_seconds_is_read_back_as_it_was_written(seconds):
+    assert duration_s(duration_text(seconds)) == pytest.approx(seconds, abs=1e-9)
+
+
+def test_an_offset_moves_a_periods_grid():
+    fields = {"task": "tasks.coverage", "schedule": "1m", "offset": "7s"}
+    one = read_entry("it", fields, lanes=LANES)
+    assert one.next_slot(datetime(2024, 3, 5, 12, 0, 7, tzinfo=UTC)) == datetime(2024, 3, 5, 12, 1, 7, tzinfo=UTC)
+
+
+SPRING, AUTUMN = datetime(2024, 3, 9, 12, tzinfo=UTC), datetime(2024, 11, 2, 12, tzinfo=UTC)
+
+
+def test_in_utc_a_change_of_the_clock_changes_nothing():
+    assert slots(of_zone("30 2 * * *", "UTC"), SPRING, 3) == ["03-10 02:30", "03-11 02:30", "03-12 02:30"]
+    assert slots(of_zone("30 1 * * *", "UTC"), AUTUMN, 3) == ["11-03 01:30", "11-04 01:30", "11-05 01:30"]
+
+
+def test_a_zones_wall_clock_holds_over_a_change_of_the_clock():
+    close = of_zone("5 16 * * 1-5", "America/New_York")
+    assert slots(close, SPRING - timedelta(days=1), 3) == ["03-08 21:05", "03-11 20:05", "03-12 20:05"]
+
+
+def test_a_slot_in_a_skipped_hour_comes_right_after_it_and_once():
+    one = of_zone("30 2 * * *", "America/New_York")
+    assert slots(one, SPRING, 3) == ["03-10 07:00", "03-11 06:30", "03-12 06:30"]
+
+
+def test_a_slot_in_a_repeated_hour_comes_once():
+    one = of_zone("30 1 * * *", "America/New_York")
+    assert slots(one, AUTUMN, 3) == ["11-03 05:30", "11-04 06:30", "11-05 06:30"]
+    in_the_second_of_the_two_hours = datetime(2024, 11, 3, 6, 15, tzinfo=UTC)
+    assert slots(one, in_the_second_of_the_two_hours, 1) == ["11-04 06:30"]
+
+
+def test_every_quarter_of_an_hour_goes_on_through_both_changes():
+    quarters = of_zone("*/15 * * * *", "America/New_York")
+    for day in (SPRING, AUTUMN):
+        after = day
+        for _ in range(200):
+            following = quarters.next_slot(after)
+            assert following - after == timedelta(minutes=15)
+            after = following

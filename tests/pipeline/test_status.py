@@ -8,7 +8,7 @@ import pytest
 
 from ingest import providers
 from ingest.pipeline.follow import follow, plan_history
-from ingest.pipeline.status import history_owed, history_progress, series_status, trouble
+from ingest.pipeline.status import history_owed, history_progress, series_status
 from tests.pipeline.farm import LATER, bars_call
 
 NOW = datetime.now(UTC)
@@ -100,17 +100,3 @@ def test_rows_are_the_ledger_s_and_equal_those_of_the_tables(farm, step, status)
     assert {key[0]: one.rows for key, one in status().items()} == dict(farm.select(counted))
     farm.change("UPDATE ledger SET stored = stored + 1 WHERE day = (SELECT min(day) FROM ledger)")
     assert status()["BTC-USDT", "1m"].rows == dict(farm.select(counted))["BTC-USDT"] + 1
-
-
-def test_trouble_counts_findings_that_reject_and_dead_jobs(farm, step):
-    assert step(trouble) == (0, 0)
-    farm.sandbox.arm("binance", "null_prices")
-    farm.owe("binance", bars_call("BTC-USDT"))
-    farm.run_once()
-    farm.sandbox.arm("binance", "repeated_row")
-    farm.owe("binance", bars_call("ETH-USDT"))
-    farm.run_once()
-    farm.sandbox.arm("binance", "status", args={"status": 404, "body": "{}"})
-    farm.owe("binance", bars_call("SOL-USDT"))
-    farm.run_once()
-    assert step(trouble) == (1, 1)

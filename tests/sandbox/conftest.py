@@ -20,6 +20,8 @@ import urllib3
 REPOSITORY = Path(__file__).parents[2]
 STANDARD_LIMITS = {
     "binance": {"weight_per_minute": 6000, "ignored_429s_before_ban": 50, "first_ban_s": 120},
+    "coinbase": {"requests_per_s": 10, "burst": 15},
+    "kraken": {"counter_highest": 15, "counter_decay_per_s": 1},
     "nasdaq_data_link": {"anonymous_per_day": 50, "keyed_per_10_s": 300, "keyed_per_10_minutes": 2000},
 }
 TABLE = "/nasdaq_data_link/datatables/WIKI/PRICES.json"

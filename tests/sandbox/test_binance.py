@@ -221,4 +221,6 @@ def test_the_documented_paths_answer_over_the_socket_too(sandbox):
     rows = sandbox.read("/binance/api/v3/klines?symbol=BTCUSDT&interval=1d&limit=3")
     assert len(rows) == 3
     assert sandbox.read("/binance/api/v3/ticker/bookTicker?symbols=%5B%22BTCUSDT%22%5D")[0]["symbol"] == "BTCUSDT"
-    assert sandbox.get("/binance/api/v3/depth?symbol=BTCUSDT").status == 404
+    assert len(sandbox.read("/binance/api/v3/depth?symbol=BTCUSDT&limit=1000")["bids"]) == 1000
+    assert len(sandbox.read("/binance/api/v3/aggTrades?symbol=BTCUSDT&limit=1000")) == 1000
+    assert sandbox.get("/binance/api/v3/historicalTrades?symbol=BTCUSDT").status == 404

@@ -1,5 +1,7 @@
 """Properties of the synthetic market: what every bar and every sum of bars must hold."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,7 +84,38 @@ def test_the_bid_is_below_the_ask_and_both_are_near_the_price(symbol, now_ms):
     assert min(quote.bid_size, quote.ask_size) > 0
 
 
-def test_the_book_changes_several_times_a_second():
+@steady
+@given(symbols, times_ms, st.integers(1, 200))
+def test_a_book_begins_with_the_quote_and_its_prices_lead_away_from_it(symbol, now_ms, levels):
+    book, quote = WALK.book(symbol, now_ms, levels), WALK.quote(symbol, now_ms)
+    assert (*book.bids[0], *book.asks[0]) == quote
+    assert len(book.bids) == len(book.asks) == levels
+    assert all(a[0] > b[0] for a, b in pairwise(book.bids))
+    assert all(a[0] < b[0] for a, b in pairwise(book.asks))
+    assert all(price > 0 and size > 0 for price, size in book.bids + book.asks)
+
+
+@steady
+@given(symbols, times_ms, st.integers(1, 99))
+def test_a_shallow_book_is_the_top_of_the_deep_one(symbol, now_ms, levels):
+    deep = WALK.book(symbol, now_ms, 100)
+    assert WALK.book(symbol, now_ms, levels) == (deep.bids[:levels], deep.asks[:levels])
+
+
+def test_the_deepest_book_ends_above_zero():
+    book = WALK.book("BNBBTC", LISTED_SINCE_MS + 86_400_000, 5000)
+    assert len(book.bids) < len(book.asks) == 5000
+    assert book.bids[-1][0] > 0
+
+
+@steady
+@given(st.sampled_from(sorted(symbol for symbol in LISTINGS if symbol.endswith("USD"))), minutes)
+def test_a_coin_costs_about_as_much_in_dollars_as_in_tethers(symbol, minute):
+    dollars, tethers = finished(symbol, minute, minute + 1).close, finished(f"{symbol}T", minute, minute + 1).close
+    assert abs(dollars - tethers) <= 0.03 * tethers + 4
+
+
+def test_the_quote_changes_several_times_a_second():
     start = LISTED_SINCE_MS + 86_400_000
     assert len({WALK.quote("BTCUSDT", start + ms) for ms in range(0, 1000, 50)}) >= 5
 

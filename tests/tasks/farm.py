@@ -167,6 +167,14 @@ class Farm:
         self.wait_for(open_jobs, within_s=within_s)
         assert set(self.states()) == {"done"}, self
 
+    def lose_connections(self) -> None:
+        """Cut every connection to this farm's Redis database, as a restart of Redis does; whoever lives comes back."""
+        redis = self.context.redis
+        own, database = redis.client_id(), redis.connection_pool.connection_kwargs["db"]
+        for client in redis.client_list():
+            if int(client["db"]) == database and int(client["id"]) != own:
+                redis.client_kill_filter(_id=client["id"])
+
     def letters(self) -> list[Any]:
         """Return the dead letters, oldest first."""
         return self.rows("SELECT * FROM dead_letters ORDER BY id")

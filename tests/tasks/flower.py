@@ -36,6 +36,21 @@ class FlowerApi:
         answer = self.pool.request("GET", self._url + path, headers=self._headers)
         return json.loads(answer.data) if answer.status == 200 else {}
 
+    def text(self, path: str) -> str:
+        """Return a page as it is."""
+        return self.pool.request("GET", self._url + path, headers=self._headers).data.decode()
+
+    def press(self, path: str, *, password: bool = True) -> tuple[int, str]:
+        """Do what a button does; return the answer's status and text."""
+        answer = self.pool.request("POST", self._url + path, headers=self._headers if password else {})
+        return answer.status, answer.data.decode()
+
+    def send(self, path: str, body: Any) -> Any:
+        """Post a JSON body; return the answer's JSON. Raises AssertionError for anything but a 200."""
+        answer = self.pool.request("POST", self._url + path, headers=self._headers, json=body, timeout=90)
+        assert answer.status == 200, (answer.status, answer.data[:300])
+        return json.loads(answer.data)
+
 
 @contextmanager
 def flower(farm: Farm) -> Iterator[FlowerApi]:

@@ -43,8 +43,16 @@ def owe(farm: Farm, *owed: NewJob) -> None:
         assert insert_jobs(session, owed) == len(owed)
 
 
-def owe_bars(farm: Farm, jobs: int, *, minutes: int = 100, pairs: Sequence[str] = PAIRS, tag: str = "load") -> int:
-    """Owe many small history jobs, in turn for each pair and on two lanes; return how many rows they bring."""
+def owe_bars(
+    farm: Farm,
+    jobs: int,
+    *,
+    minutes: int = 100,
+    pairs: Sequence[str] = PAIRS,
+    tag: str = "load",
+    lanes: Sequence[str] = ("backfill", "live"),
+) -> int:
+    """Owe many small history jobs, in turn for each pair and on each lane; return how many rows they bring."""
     stretch = timedelta(minutes=minutes)
     owe(
         farm,
@@ -54,7 +62,7 @@ def owe_bars(farm: Farm, jobs: int, *, minutes: int = 100, pairs: Sequence[str] 
                 pairs[at % len(pairs)],
                 start=START + at // len(pairs) * stretch,
                 minutes=minutes,
-                lane=("backfill", "live")[at % 2],
+                lane=lanes[at % len(lanes)],
             )
             for at in range(jobs)
         ),
@@ -95,3 +103,13 @@ def served(farm: Farm, pair: str, minutes: int) -> dict[datetime, tuple[Decimal,
             found[datetime.fromtimestamp(row[0] / 1000, UTC)] = tuple(Decimal(cell) for cell in row[1:6])
         at += timedelta(minutes=_PAGE)
     return found
+
+
+def check_done_once(farm: Farm, jobs: int, rows: int, *, pairs: Sequence[str] = PAIRS, within_s: float = 60) -> None:
+    """Clear the faults, wait until every job is done, and see that each was done once: no row missing or twice."""
+    farm.sandbox.control("DELETE", "faults")
+    farm.all_done(within_s=within_s)
+    check_stored(farm, rows, pairs=pairs)
+    assert farm.value("SELECT count(*) FROM fetch_log") == jobs
+    assert farm.value("SELECT max(lost_leases) FROM jobs") == 0
+    assert farm.letters() == []

@@ -91,7 +91,10 @@ def test_stock_beat_loads_the_schedule_page_and_its_messages_are_stored_once_eac
         "stock-beat", "--scheduler=celery.beat:PersistentScheduler", f"--schedule={folder / 'schedule'}"
     )
     try:
-        shared_farm.wait_for("SELECT count(*) >= 3 FROM jobs WHERE key LIKE 'call:%' AND state = 'done'", within_s=60)
+        polls = (
+            "key LIKE 'call:%' AND task = 'tasks.fetch.binance' AND kwargs->>'dataset' = 'quotes' AND state = 'done'"
+        )
+        shared_farm.wait_for(f"SELECT count(*) >= 3 FROM jobs WHERE {polls}", within_s=60)
         assert shared_farm.value("SELECT count(*) FROM quotes") >= 3
     finally:
         stock.kill()

@@ -18,12 +18,13 @@ JOB = "SELECT jobs::text FROM jobs WHERE key = 'one'"
 def two_workers(farm):
     """A worker that serves the lane now, and one that waits for `add_consumer`."""
     farm.beat().says("leading")
-    return farm.worker("sleeper", processes=1), farm.start_worker("winner", processes=1, queues="maintenance")
+    both = farm.worker("sleeper", processes=1), farm.start_worker("winner", processes=1, queues="maintenance")
+    both[1].says(" ready.")  # the sleeper's fetch lasts 3 s, and must be stopped before it ends
+    return both
 
 
 def hand_over(farm, sleeper, winner):
     """Stop the worker, end its lease, and let the other one finish the job. Return the job's picture and its rows'."""
-    winner.says(" ready.")
     sleeper.signal(signal.SIGSTOP)
     with farm.client() as client:
         for queue in ("backfill", "backfill.load"):

@@ -81,7 +81,7 @@ def publish(client, body, task_id):
     ("kwargs", "reason"),
     [
         ({}, "dataset"),
-        ({"dataset": "tea"}, "unknown dataset of binance: 'tea'; accepted: bars, quotes"),
+        ({"dataset": "tea"}, "unknown dataset of binance: 'tea'; accepted: bars, trades, quotes, books"),
         ({"dataset": "bars", "instruments": ["BTC-USDT"]}, "bars need an interval"),
         ({"dataset": "bars", "instruments": "BTC-USDT", "interval": "1m"}, "instruments must be a list"),
         ({"dataset": "bars", "instrument": ["BTC-USDT"], "interval": "1m"}, "instrument"),

@@ -75,11 +75,3 @@ def test_a_task_terminated_by_hand_is_repeated(empty):
     empty.all_done(within_s=15)  # sooner than its lease would run out
     check_stored(empty, 60, pairs=PAIRS[:1])
     assert empty.letters() == []
-
-
-def test_an_autoscaled_worker_works(farm):
-    farm.beat()
-    farm.worker("auto", "--autoscale=3,1")
-    rows = owe_bars(farm, jobs=40)
-    farm.all_done(within_s=60)
-    check_stored(farm, rows)

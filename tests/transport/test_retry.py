@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import get_args
@@ -12,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import BadData, FixRequest, LeaseLost, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.settings import PRESETS, Preset
 from ingest.transport.retry import (
     DEFAULT,
     DEFER_SPREAD_S,
     LONGEST_RETRY_AFTER_S,
+    POLICIES,
     Defer,
     GiveUp,
     Policy,
@@ -25,7 +28,6 @@ from ingest.transport.retry import (
     decide,
     failure_to_error,
     retry_after_s,
-    status_error,
 )
 from ingest.wire import Failure, FailureKind, Request
 
@@ -162,43 +164,19 @@ def test_no_retry_after_asks_for_nothing() -> None:
     assert retry_after_s({}, NOW) is None
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        (200, None),
-        (204, None),
-        (301, FixRequest),
-        (304, FixRequest),
-        (400, FixRequest),
-        (401, FixRequest),
-        (403, FixRequest),
-        (404, FixRequest),
-        (408, TryAgain),
-        (418, SlowDown),
-        (425, TryAgain),
-        (429, SlowDown),
-        (451, FixRequest),
-        (500, TryAgain),
-        (503, TryAgain),
-        (599, TryAgain),
-    ],
-)
-def test_each_status_has_its_branch(status: int, expected: type[TickfarmError] | None) -> None:
-    error = status_error(status, {"retry-after": "30"}, NOW, "binance", "why\nnot")
-    if expected is None:
-        assert error is None
-        return
-    assert type(error) is expected
-    assert isinstance(error, TickfarmError)
-    assert (error.provider, error.status) == ("binance", status)
-    assert f"binance answered {status}: why not" in str(error)
-    assert error.retry_after_s == (None if expected is FixRequest else 30.0)
+def test_every_preset_has_a_policy_and_the_standard_one_is_the_default() -> None:
+    assert set(POLICIES) == set(get_args(Preset)) == set(PRESETS)
+    assert POLICIES["standard"] == DEFAULT
+    patience = {preset: sum(waits(policy)) for preset, policy in POLICIES.items()}
+    assert patience["conservative"] > patience["standard"]
+    assert waits(POLICIES["aggressive"])[0] < waits(DEFAULT)[0]
 
 
-def test_a_redirect_is_explained_without_its_query() -> None:
-    error = status_error(301, {"location": "https://new.example/v2?apikey=s3cr3t"}, NOW, "fred", "")
-    assert "https://new.example/v2" in str(error)
-    assert "s3cr3t" not in str(error)
+def waits(policy: Policy) -> list[float]:
+    """Return the waits between the tries of a request that always fails, without their jitter."""
+    steady = replace(policy, jitter=0.0)
+    decisions = [decide("timeout", failures, dice(), steady) for failures in range(1, policy.retries + 1)]
+    return [decision.delay_s for decision in decisions if isinstance(decision, RetryLater)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

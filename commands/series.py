@@ -1,0 +1,127 @@
+"""The commands about series: what is kept, what is asked for now, what can be asked of whom."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from redis.exceptions import RedisError
+
+from commands.terminal import (
+    FINDINGS,
+    OK,
+    Dataset,
+    Instruments,
+    Interval,
+    Json,
+    Provider,
+    err,
+    fail,
+    open_context,
+    out,
+    print_json,
+    wake,
+)
+from ingest import providers
+from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
+from ingest.market.times import parse_time
+from ingest.pipeline import status
+from ingest.pipeline.calls import check_call, first_in_reach
+from ingest.pipeline.context import Context
+from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
+from ingest.pipeline.instruments import check_listed
+from ingest.providers.contract import Provider as ProviderFile
+from local.shown import provider_row, providers_table, status_table
+from tasks.by_hand import fetch_by_hand
+
+series = typer.Typer()
+
+
+@series.command("status")
+def show_status(as_json: Json = False) -> None:
+    """Show every followed series: rows, newest, age, state."""
+    with open_context().sessions() as session:
+        rows = status.series_status(session, datetime.now(UTC))
+    if as_json:
+        print_json([{name: getattr(row, name) for name in row.__slots__} for row in rows])
+    elif rows:
+        out.print(status_table(rows))
+    else:
+        err.print("nothing is followed yet: tickfarm follow binance quotes BTC-USDT")
+
+
+@series.command("providers")
+def list_providers(as_json: Json = False) -> None:
+    """List the providers: datasets, intervals, limits, key."""
+    rows = [provider_row(providers.get(name).facts) for name in providers.names()]
+    if as_json:
+        print_json(rows)
+    else:
+        out.print(providers_table(rows))
+
+
+@series.command("follow")
+def follow_series(
+    provider: Provider,
+    dataset: Dataset,
+    instruments: Instruments,
+    interval: Interval = None,
+    since: Annotated[str | None, typer.Option(help="owe the history from here on: 2024-01-01")] = None,
+) -> None:
+    """Keep these series from now on; with --since, load their history too."""
+    found, now = providers.get(provider), datetime.now(UTC)
+    call = check_call(found.facts, {"dataset": dataset, "instruments": instruments, "interval": interval})
+    start = parse_time(since) if since is not None else None
+    if start is not None and dataset != "bars":
+        raise FixRequest(f"--since is for bars: {provider} has no history of {dataset}")
+    if start is not None and start >= now:
+        raise FixRequest(f"--since must lie in the past, given: {since}")
+    context = open_context()
+    _check_listed(context, found, check_names(found, call.dataset, instruments, interval))
+    with context.sessions.begin() as session:
+        names = follow(session, found, call.dataset, instruments, interval=call.interval, since=start, now=now)
+        owed = 0
+        if start is not None and call.interval is not None:
+            owed = plan_history(session, found, names, interval=call.interval, start=start, end=now, now=now)
+    first = first_in_reach(found.facts, call.interval, now) if start is not None and call.interval else None
+    if first is not None and start is not None and start < first:
+        err.print(f"{provider} has only its newest {found.facts.reach_bars} bars: history from {first:%F %R} UTC on")
+    out.print(f"following {len(names)} series of {provider}" + (f"; {owed} history jobs owed" if start else ""))
+    wake(context)
+
+
+@series.command("unfollow")
+def unfollow_series(provider: Provider, dataset: Dataset, instruments: Instruments, interval: Interval = None) -> None:
+    """Stop keeping these series; what is stored stays."""
+    facts = providers.get(provider).facts
+    call = check_call(facts, {"dataset": dataset, "instruments": instruments, "interval": interval})
+    with open_context().sessions.begin() as session:
+        count = unfollow(session, facts, call.dataset, instruments, interval=interval)
+    out.print(f"{count} series of {provider} are no longer followed")
+
+
+@series.command("fetch")
+def fetch_now(
+    provider: Provider,
+    dataset: Dataset,
+    instruments: Instruments,
+    interval: Interval = None,
+    start: Annotated[str | None, typer.Option(help="first moment wanted")] = None,
+    end: Annotated[str | None, typer.Option(help="first moment not wanted any more")] = None,
+) -> None:
+    """Fetch once, through the farm, and print what was stored."""
+    call = {"dataset": dataset, "instruments": instruments, "interval": interval, "start": start, "end": end}
+    result = fetch_by_hand(open_context(), provider, call)
+    print_json(result)
+    if result.get("state") != "done":
+        fail(f"nothing is stored yet: {result.get('state')} ({result.get('reason')})")
+    raise typer.Exit(FINDINGS if result.get("findings") else OK)
+
+
+def _check_listed(context: Context, provider: ProviderFile, names: list[str]) -> None:
+    """Refuse a name that the provider does not list. If it can't be asked now, the farm will find out."""
+    try:
+        check_listed(context, provider, names)
+    except (TryAgain, SlowDown, BadData, RedisError) as error:
+        err.print(f"the names are not checked: {error}", soft_wrap=True)

@@ -1,0 +1,63 @@
+"""What every command shares: its arguments' types, where it prints, exit codes, the context, the wake-up call.
+
+Deliberately not here: what is printed (local/shown.py) and what any command does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from redis.exceptions import RedisError
+
+from ingest.errors import FixRequest
+from ingest.pipeline import workers
+from ingest.pipeline.context import Context
+from ingest.pipeline.terms import check_settings
+from ingest.settings import settings
+from local.shown import console, plain
+from tasks import app as celery_app
+
+OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+#: Calls by hand are served by this lane.
+LANE = "standard"
+out, err = console(), console(stderr=True)
+
+Provider = Annotated[str, typer.Argument(help="a provider's name: `tickfarm providers` lists them")]
+Dataset = Annotated[str, typer.Argument(help="bars, trades, quotes or books")]
+Instruments = Annotated[list[str], typer.Argument(help="BTC-USDT, AAPL, BRK.B ..")]
+Interval = Annotated[str | None, typer.Option(help="a bar's width: 1m .. 1d")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def lanes() -> list[str]:
+    """Return the lanes there are. Raises the settings' own errors, which is why nobody asks at import."""
+    return [queue.name for queue in celery_app.conf.task_queues if not queue.name.endswith(".load")]
+
+
+def open_context() -> Context:
+    """Return a context for one command."""
+    config = settings()
+    check_settings(config)
+    return Context(config, name="tickfarm cli")
+
+
+def print_json(document: object) -> None:
+    """Print JSON: moments in ISO 8601, exact decimals as strings."""
+    print(json.dumps(document, default=plain, indent=2))
+
+
+def fail(message: str, code: int = FAILED) -> NoReturn:
+    """Say what went wrong in one line and leave."""
+    err.print(message, soft_wrap=True)
+    sys.exit(code)
+
+
+def wake(context: Context) -> None:
+    """Wake the leader. It looks by itself every second, so without Redis the work is only later, not lost."""
+    try:
+        workers.wake_leader(context.redis)
+    except (RedisError, FixRequest) as error:
+        err.print(f"it begins when Redis can be reached: {error}", soft_wrap=True)

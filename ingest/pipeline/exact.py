@@ -1,0 +1,100 @@
+"""Exact: columns of numbers as text, turned into decimals, floats or lists.
+
+Deliberately not here: where the text comes from (read). Invariant: a decimal has every digit of its text; a column that
+polars can't hold so stays text, and only floats, which somebody has asked for, give digits up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import polars as pl
+from sqlalchemy import ARRAY, Numeric
+
+from ingest.market.records import VALUE_COLUMNS, Dataset
+from ingest.pipeline.read import columns_of
+
+#: What a polars Decimal can hold.
+MOST_DIGITS = 38
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """The most digits that the numbers of a column have before and after the point."""
+
+    whole: int = 0
+    places: int = 0
+
+    @property
+    def fit(self) -> bool:
+        """Say whether a polars Decimal can hold them all."""
+        return self.whole + self.places <= MOST_DIGITS
+
+
+def digits_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Digits]:
+    """Return how many digits each column of numbers needs."""
+    found = {}
+    for name, is_levels in _numbers(dataset).items():
+        numbers = frame[name].str.strip_chars("{}").str.split(",").explode() if is_levels else frame[name]
+        # PostgreSQL writes no leading zeros but the one before a point.
+        bare = numbers.str.strip_prefix("-").str.strip_prefix("0").alias("bare").to_frame().lazy()
+        size, point = pl.col("bare").str.len_bytes(), pl.col("bare").str.find(".", literal=True)
+        most = bare.select(pl.coalesce(point, size).max(), (size - point - 1).max().alias("places")).collect().row(0)
+        found[name] = Digits(*(count or 0 for count in most))
+    return found
+
+
+def widest(all_digits: Iterable[Mapping[str, Digits]]) -> dict[str, Digits]:
+    """Return what is enough for every one of several frames."""
+    found: dict[str, Digits] = {}
+    for digits in all_digits:
+        for name, one in digits.items():
+            known = found.get(name, Digits())
+            found[name] = Digits(max(known.whole, one.whole), max(known.places, one.places))
+    return found
+
+
+def exact(dataset: Dataset, digits: Mapping[str, Digits]) -> list[pl.Expr]:
+    """Return the expressions that turn text columns into Decimal(38, places), a book's levels into lists of them.
+
+    A column whose numbers need more than 38 digits together stays text: nothing is rounded.
+    """
+    types = {name: pl.Decimal(MOST_DIGITS, one.places) if one.fit else pl.String() for name, one in digits.items()}
+    return [
+        _cast(name, is_levels, types.get(name, pl.Decimal(MOST_DIGITS, 0)))
+        for name, is_levels in _numbers(dataset).items()
+    ]
+
+
+def as_floats(dataset: Dataset) -> list[pl.Expr]:
+    """Return the expressions that turn text columns into Float64, the nearest there is."""
+    return [_cast(name, is_levels, pl.Float64()) for name, is_levels in _numbers(dataset).items()]
+
+
+def as_lists(dataset: Dataset) -> list[pl.Expr]:
+    """Return the expressions that turn a book's levels into lists of text."""
+    return [_cast(name, True, pl.String()) for name, is_levels in _numbers(dataset).items() if is_levels]
+
+
+def typed(frame: pl.DataFrame, dataset: Dataset, *, floats: bool = False) -> pl.DataFrame:
+    """Return the rows with numbers in place of their texts: exact decimals, or floats where these will do."""
+    return frame.with_columns(as_floats(dataset) if floats else exact(dataset, digits_of(frame, dataset)))
+
+
+def _numbers(dataset: Dataset) -> dict[str, bool]:
+    """Return the columns of exact numbers; True for those that are a side of a book."""
+    columns = columns_of(dataset)
+    return {
+        name: isinstance(columns[name].type, ARRAY)
+        for name in VALUE_COLUMNS[dataset]
+        if isinstance(columns[name].type, Numeric | ARRAY)
+    }
+
+
+def _cast(name: str, is_levels: bool, to: pl.DataType) -> pl.Expr:
+    if not is_levels:
+        return pl.col(name).cast(to)
+    inside = pl.col(name).str.strip_chars("{}")
+    none = pl.lit([], dtype=pl.List(pl.String))
+    return pl.when(inside == "").then(none).otherwise(inside.str.split(",")).cast(pl.List(to)).alias(name)

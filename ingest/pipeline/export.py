@@ -1,0 +1,54 @@
+"""Export: stored rows as CSV, JSON lines and Parquet, chunk by chunk, so that a range of any size fits in memory.
+
+Deliberately not here: reading (read) and where the bytes go (commands/data.py). Invariant: every digit that is stored
+is in the file; what has to be cut to be held is written as text instead.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import polars as pl
+
+from ingest.market.records import Dataset
+from ingest.pipeline.exact import as_lists, digits_of, exact, widest
+from ingest.pipeline.read import CHUNK_ROWS, no_rows
+
+#: ISO 8601 with the offset: what COPY and every library read.
+_ISO = "%Y-%m-%dT%H:%M:%S%.f%:z"
+
+
+def csv_chunks(frames: Iterable[pl.DataFrame], dataset: Dataset) -> Iterator[bytes]:
+    """Yield CSV, its header first: null as an empty field, levels as PostgreSQL's arrays, digits as they are stored."""
+    yield no_rows(dataset).write_csv().encode()
+    for frame in frames:
+        yield frame.write_csv(include_header=False, datetime_format=_ISO).encode()
+
+
+def json_chunks(frames: Iterable[pl.DataFrame], dataset: Dataset) -> Iterator[bytes]:
+    """Yield JSON lines, an object a row: exact numbers as strings, levels as lists of them, moments in ISO 8601."""
+    for frame in frames:
+        moments = (pl.col(name).dt.to_string(_ISO) for name in ("ts", "observed_at"))
+        yield frame.with_columns(*moments, *as_lists(dataset)).write_ndjson().encode()
+
+
+def write_parquet(frames: Iterable[pl.DataFrame], dataset: Dataset, file: Path) -> int:
+    """Write a Parquet file of exact decimals, a row group a chunk; return the number of rows.
+
+    How many places a column needs is known only when its last row was read, so the rows lie in a temporary folder
+    (TMPDIR) until then, a file a chunk, and are not read from the database twice.
+    """
+    rows = 0
+    with tempfile.TemporaryDirectory(prefix="tickfarm-export-") as folder:
+        parts, digits = [], []
+        for at, frame in enumerate(chain([no_rows(dataset)], frames)):  # no rows: still a schema
+            parts.append(Path(folder) / f"{at}.arrow")
+            frame.write_ipc(parts[-1], compression="lz4")
+            digits.append(digits_of(frame, dataset))
+            rows += frame.height
+        typed = pl.scan_ipc(parts).with_columns(exact(dataset, widest(digits)))
+        typed.sink_parquet(file, row_group_size=CHUNK_ROWS[dataset], maintain_order=True)
+    return rows

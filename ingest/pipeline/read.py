@@ -1,0 +1,225 @@
+"""Read: stored rows of one or many series, as columns of text.
+
+Deliberately not here: numbers made of those texts (exact), formats (export), who asks (commands/data.py, farm.py; only
+they import this file, because it loads polars, which must not meet a fork). Invariant: a number is the text that
+PostgreSQL writes, with all its digits.
+
+A frame has the columns `instrument`, `ts` and `VALUE_COLUMNS` of its dataset, then `is_final` (bars only) and
+`observed_at`; series stand in the order they were asked for, each from its oldest row to its newest. All rows are
+read, bars that had not ended when they were observed too, unless `final_only` is asked for.
+
+Rows come by COPY: 500,000 bars are a frame of decimals in an eighth of the time that it takes through SQLAlchemy's rows
+(1.2 against 9.6 s, in one run).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from difflib import get_close_matches
+from io import BytesIO
+from typing import Any, NoReturn
+
+import polars as pl
+import psycopg2
+from sqlalchemy import BigInteger, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session, sessionmaker
+
+from ingest.errors import FixRequest, UnknownName
+from ingest.market.records import DATASETS, KEY_COLUMNS, VALUE_COLUMNS, Dataset
+from ingest.market.symbols import validate
+from models import Bar, Base, Book, Quote, Series, Trade
+
+#: Rows a statement brings at most, so that memory stays bounded: some 10 MB of text. A book has 400 numbers.
+CHUNK_ROWS: Mapping[Dataset, int] = {"bars": 50_000, "trades": 50_000, "quotes": 50_000, "books": 1_000}
+_NEAR = 5
+_TABLES: Mapping[Dataset, type[Base]] = {"bars": Bar, "trades": Trade, "quotes": Quote, "books": Book}
+_UTC_US = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to read: series ids by instrument, rows of `[start, end)`, of these the newest `last` of each series."""
+
+    dataset: Dataset
+    series: Mapping[str, int]
+    start: datetime | None = None
+    end: datetime | None = None
+    last: int | None = None
+    final_only: bool = False
+
+
+def find(session: Session, provider: str, dataset: str, instruments: Sequence[str], *, interval: str | None) -> Wanted:
+    """Return what to read of these series, with no window yet (`within` adds it). One round trip.
+
+    Raises FixRequest where the names can't be read, and UnknownName, with what is near, where nothing is stored under
+    them. A series that is followed and has no rows yet is no error.
+    """
+    if dataset not in DATASETS:
+        raise UnknownName("dataset", dataset, DATASETS)
+    names = list(dict.fromkeys(validate(one) for one in instruments))
+    if not names:
+        raise FixRequest("no instrument is given", provider=provider)
+    if interval is not None and dataset != "bars":
+        raise FixRequest(f"{dataset} have no interval, given: {interval!r}", provider=provider)
+    query = select(Series.interval, Series.instrument, Series.id).where(
+        Series.provider == provider, Series.dataset == dataset
+    )
+    rows = session.execute(query).all()
+    if not rows:
+        _nothing_stored(session, provider, dataset)
+    intervals = sorted({row[0] for row in rows})
+    if dataset == "bars" and interval is None:
+        raise FixRequest(f"bars need an interval; stored: {', '.join(intervals)}", provider=provider)
+    wanted_interval = interval or ""
+    if wanted_interval not in intervals:
+        raise UnknownName("stored interval", wanted_interval, intervals, provider=provider)
+    ids = {instrument: series_id for one, instrument, series_id in rows if one == wanted_interval}
+    for name in names:
+        if name not in ids:
+            near = get_close_matches(name, sorted(ids), n=_NEAR, cutoff=0.5) or sorted(ids)[:_NEAR]
+            raise UnknownName("stored instrument", name, near, provider=provider)
+    return Wanted(dataset, {name: ids[name] for name in names})
+
+
+def within(
+    wanted: Wanted, *, start: datetime | None, end: datetime | None, last: int | None = None, final_only: bool = False
+) -> Wanted:
+    """Return the same, cut to a window and to its newest rows. Raises FixRequest for what can't be."""
+    if start is not None and end is not None and end <= start:
+        raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {end.isoformat()}")
+    if last is not None and last < 1:
+        raise FixRequest(f"last is the number of the newest rows and at least 1, given: {last}")
+    if final_only and wanted.dataset != "bars":
+        raise FixRequest(f"only bars can be not final yet: {wanted.dataset} always are")
+    return replace(wanted, start=start, end=end, last=last, final_only=final_only)
+
+
+def stored(sessions: sessionmaker[Session], wanted: Wanted) -> pl.DataFrame:
+    """Return all the rows, numbers as text (a book's levels as PostgreSQL writes an array: `{1.5,2}`)."""
+    return pl.concat([no_rows(wanted.dataset), *chunks(sessions, wanted)])
+
+
+def no_rows(dataset: Dataset) -> pl.DataFrame:
+    """Return a frame of the dataset's columns without rows."""
+    return _frame(dataset, "", b"")
+
+
+def chunks(sessions: sessionmaker[Session], wanted: Wanted) -> Iterator[pl.DataFrame]:
+    """Yield the same rows in frames of `CHUNK_ROWS` to twice that; the last may be smaller, and no rows are no frame.
+
+    Each statement goes on behind the last row of the one before and is a transaction of its own, so a reader may take
+    as long as it likes between two chunks. No row comes twice, and none that stays as it is is left out.
+    """
+    waiting: list[pl.DataFrame] = []
+    for instrument, series_id in wanted.series.items():
+        for frame in _series_chunks(sessions, wanted, instrument, series_id):
+            waiting.append(frame)
+            if sum(one.height for one in waiting) >= CHUNK_ROWS[wanted.dataset]:
+                yield pl.concat(waiting)
+                waiting = []
+    if waiting:
+        yield pl.concat(waiting)
+
+
+def _series_chunks(
+    sessions: sessionmaker[Session], wanted: Wanted, instrument: str, series_id: int
+) -> Iterator[pl.DataFrame]:
+    key = ("ts", *KEY_COLUMNS[wanted.dataset])
+    after, left, is_inclusive = None, wanted.last, False
+    if left is not None:
+        with sessions() as session:
+            after = _newest_from(session, wanted, series_id, key)
+        is_inclusive = True
+    while left is None or left > 0:
+        size = CHUNK_ROWS[wanted.dataset] if left is None else min(left, CHUNK_ROWS[wanted.dataset])
+        where, values = _where(wanted, series_id)
+        if after is not None:
+            # Rows are compared for the order, `ts` alone for the partitions: PostgreSQL prunes by nothing else.
+            compared = ">=" if is_inclusive else ">"
+            where += f" AND ts >= %s AND ({', '.join(key)}) {compared} ({', '.join(['%s'] * len(key))})"
+            values += [after[0], *after]
+        with sessions() as session:
+            sql = f"SELECT {_selected(wanted.dataset)} FROM {wanted.dataset} WHERE {where}"
+            csv = _copy(session, f"{sql} ORDER BY {', '.join(key)} LIMIT %s", [*values, size])
+        frame = _frame(wanted.dataset, instrument, csv)
+        if frame.height:
+            yield frame
+        if frame.height < size:
+            return
+        after, is_inclusive = frame.select(key).row(-1), False
+        left = None if left is None else left - frame.height
+
+
+def _newest_from(session: Session, wanted: Wanted, series_id: int, key: Sequence[str]) -> tuple[Any, ...] | None:
+    """Return the key of the oldest of the newest `last` rows; None where there are no more than that."""
+    where, values = _where(wanted, series_id)
+    newest_first = ", ".join(f"{name} DESC" for name in key)
+    sql = f"SELECT {', '.join(key)} FROM {wanted.dataset} WHERE {where} ORDER BY {newest_first} OFFSET %s LIMIT 1"
+    row = session.connection().exec_driver_sql(sql, (*values, (wanted.last or 1) - 1)).first()
+    return None if row is None else tuple(row)
+
+
+def _where(wanted: Wanted, series_id: int) -> tuple[str, list[Any]]:
+    where = "series_id = %s"
+    values: list[Any] = [series_id]
+    for bound, sign in ((wanted.start, ">="), (wanted.end, "<")):
+        if bound is not None:
+            where, values = f"{where} AND ts {sign} %s", [*values, bound]
+    return f"{where} AND is_final" if wanted.final_only else where, values
+
+
+def _copy(session: Session, sql: str, values: Sequence[Any]) -> bytes:
+    """Return the statement's rows as CSV. COPY takes no parameters, so the driver writes the values in, quoted."""
+    connection = session.connection()
+    driver: Any = connection.connection.driver_connection
+    buffer = BytesIO()
+    try:
+        with driver.cursor() as cursor:
+            statement = cursor.mogrify(f"COPY ({sql}) TO STDOUT (FORMAT csv)", tuple(values))
+            cursor.copy_expert(statement, buffer)
+    except psycopg2.Error as error:  # past SQLAlchemy, but failing as SQLAlchemy does
+        raise DBAPIError.instance(sql, None, error, psycopg2.Error, hide_parameters=True) from error
+    return buffer.getvalue()
+
+
+def _stored_columns(dataset: Dataset) -> tuple[str, ...]:
+    return ("ts", *VALUE_COLUMNS[dataset], *(("is_final",) if dataset == "bars" else ()), "observed_at")
+
+
+def _selected(dataset: Dataset) -> str:
+    """Return the columns for COPY: moments as whole microseconds, which no DateStyle can change."""
+    moment = "(extract(epoch FROM {0}) * 1000000)::bigint"
+    forms = {"ts": moment, "observed_at": moment, "is_final": "{0}::int"}
+    return ", ".join(forms.get(name, "{0}").format(name) for name in _stored_columns(dataset))
+
+
+def _frame(dataset: Dataset, instrument: str, csv: bytes) -> pl.DataFrame:
+    moments = {"ts": pl.Int64, "observed_at": pl.Int64, "is_final": pl.Int8}
+    whole = {name for name, column in columns_of(dataset).items() if isinstance(column.type, BigInteger)}
+    schema = {name: moments.get(name, pl.Int64 if name in whole else pl.String) for name in _stored_columns(dataset)}
+    frame = pl.read_csv(BytesIO(csv), has_header=False, schema=schema, raise_if_empty=False)
+    return frame.select(
+        pl.lit(instrument).alias("instrument"),
+        *(
+            pl.col(name).cast(_UTC_US if name in ("ts", "observed_at") else pl.Boolean) if name in moments else name
+            for name in schema
+        ),
+    )
+
+
+def columns_of(dataset: Dataset) -> Mapping[str, Any]:
+    """Return the table's columns by name."""
+    return {column.name: column for column in _TABLES[dataset].__table__.columns}
+
+
+def _nothing_stored(session: Session, provider: str, dataset: str) -> NoReturn:
+    found = session.execute(select(Series.provider, Series.dataset).distinct()).all()
+    of_provider = sorted(one for name, one in found if name == provider)
+    if of_provider:
+        raise UnknownName("stored dataset", dataset, of_provider, provider=provider)
+    if found:
+        raise UnknownName("stored provider", provider, sorted({name for name, _ in found}))
+    raise FixRequest("nothing is stored yet: tickfarm follow binance quotes BTC-USDT")

@@ -1,0 +1,159 @@
+"""Every setting, typed, with its default and what is accepted; and reading them all, once a process.
+
+Order: environment, `.env` (or the file that `TICKFARM_ENV_FILE` names), files that hold secrets (`NAME_FILE`), then
+`servers.json` in the state folder, which the embedded servers write while they run: so a plain `celery -A tasks ..` in
+another terminal finds them. Invariant: what can't be read as it was meant is refused, never replaced by a default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    JsonConfigSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from ingest.settings.places import CHECKOUT, home, servers_file
+from ingest.settings.presets import LONGEST_TIMEOUT_S, PRESETS, Preset, ProviderSettings, web_address
+from ingest.settings.sources import BadSetting, SecretFiles, check_names, explain, written_in
+
+MIB = 1024 * 1024
+_DATABASE_SCHEMES = ("postgresql+psycopg2", "postgresql", "postgres")
+_REDIS_SCHEMES = ("redis", "rediss")
+Days = Annotated[int, Field(ge=0, le=36_500)]
+
+
+class Settings(BaseSettings):
+    """The farm's settings. Field names are the variables' names in lower case (see .env.example)."""
+
+    model_config = SettingsConfigDict(
+        env_file=Path(os.environ.get("TICKFARM_ENV_FILE") or CHECKOUT / ".env"),
+        env_ignore_empty=True,  # `DATABASE_URL=` is how people unset a line of .env
+        hide_input_in_errors=True,  # addresses hold passwords
+        env_nested_delimiter="__",  # TICKFARM_PROVIDERS__<NAME>__<FIELD>
+        extra="ignore",
+        frozen=True,
+    )
+
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    tickfarm_sandbox_url: str | None = None
+    tickfarm_transport: Literal["auto", "curl", "requests"] = "auto"
+    tickfarm_archive_dir: Path | None = None
+    #: timeout, retries and pace of every provider that has none of its own
+    tickfarm_preset: Preset = "standard"
+    tickfarm_providers: Mapping[str, ProviderSettings] = Field(default_factory=dict)
+    #: seconds a whole batch of requests may take, where the provider has no timeout of its own; None: its preset's
+    tickfarm_fetch_deadline_s: float | None = Field(default=None, gt=0, le=LONGEST_TIMEOUT_S)
+    tickfarm_max_answer_bytes: int = Field(default=32 * MIB, ge=1024)
+    tickfarm_max_inflight_bytes: int = Field(default=256 * MIB, ge=MIB)
+    tickfarm_connections: int = Field(default=64, ge=1, le=800)
+    #: what beat reads in place of beat_schedule.py
+    tickfarm_schedule_file: Path | None = None
+    tickfarm_flower_port: int = Field(default=5555, ge=0, le=65535)
+    tickfarm_sandbox_port: int = Field(default=8700, ge=0, le=65535)
+    tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
+    #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced
+    tickfarm_pace: bool = True
+    #: days that things are kept, 0: for ever. What each costs, and why its default is what it is: .env.example
+    tickfarm_keep_bars_days: Days = 0
+    tickfarm_keep_trades_days: Days = 30
+    tickfarm_keep_quotes_days: Days = 90
+    tickfarm_keep_books_days: Days = 30
+    tickfarm_keep_jobs_days: Days = 3
+    tickfarm_keep_fetch_log_days: Days = 30
+    tickfarm_keep_findings_days: Days = 90
+    tickfarm_keep_revisions_days: Days = 0
+    tickfarm_keep_archive_days: Days = 30
+    tickfarm_keep_dead_letters_days: Days = 90
+
+    @field_validator("database_url")
+    @classmethod
+    def _with_our_driver(cls, value: SecretStr | None) -> SecretStr | None:
+        """Take the short spellings too: for SQLAlchemy `postgresql://` alone would mean a driver we don't have."""
+        if value is None:
+            return None
+        scheme, mark, rest = value.get_secret_value().partition("://")
+        if not mark or scheme not in _DATABASE_SCHEMES:
+            raise ValueError("expected an address like postgresql://user:password@host:5432/database")
+        return SecretStr(f"{_DATABASE_SCHEMES[0]}://{rest}")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value().partition("://")[0] not in _REDIS_SCHEMES:
+            raise ValueError("expected an address like redis://:password@host:6379/0")
+        return value
+
+    @field_validator("tickfarm_sandbox_url")
+    @classmethod
+    def _of_a_sandbox(cls, value: str | None) -> str | None:
+        return None if value is None else web_address(value)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the embedded servers' file behind everything a person wrote."""
+        embedded = JsonConfigSettingsSource(settings_cls, json_file=servers_file())
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls), embedded
+
+    def of_provider(self, name: str) -> ProviderSettings:
+        """Return what is set for a provider by itself."""
+        return self.tickfarm_providers.get(name) or ProviderSettings()
+
+    def preset_of(self, name: str) -> Preset:
+        """Return the preset that a provider takes its numbers from."""
+        return self.of_provider(name).preset or self.tickfarm_preset
+
+    def timeout_s(self, name: str) -> float:
+        """Return how long a batch of a provider may take: its own, the farm's, or its preset's."""
+        own, shared = self.of_provider(name).timeout_s, self.tickfarm_fetch_deadline_s
+        return own or shared or PRESETS[self.preset_of(name)].timeout_s
+
+    def pace(self, name: str) -> float:
+        """Return the share of a provider's stated limits that the farm uses: over 0, 1 at most."""
+        return self.of_provider(name).pace or PRESETS[self.preset_of(name)].pace
+
+    @property
+    def archive_dir(self) -> Path:
+        """Return where raw answers are archived."""
+        return self.tickfarm_archive_dir or home() / "archive"
+
+
+@cache
+def settings() -> Settings:
+    """Return the process's settings, read once. Raises BadSetting as `read_settings` does."""
+    return read_settings()
+
+
+def read_settings() -> Settings:
+    """Read every setting anew. Raises BadSetting, one line that names each wrong setting and what is accepted."""
+    file = env_file()
+    if file is not None and os.environ.get("TICKFARM_ENV_FILE") and not file.exists():
+        raise BadSetting(f"TICKFARM_ENV_FILE is not valid: there is no file {file}")
+    written_in(file)  # pydantic's own words for a file it can't read are a traceback
+    check_names([name.upper() for name in Settings.model_fields], file)
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise BadSetting(explain(error, Settings)) from None
+
+
+def env_file() -> Path | None:
+    """Return the file that stands for `.env`; it need not be there."""
+    file = Settings.model_config.get("env_file")
+    return file if isinstance(file, Path) else None

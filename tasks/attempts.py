@@ -1,0 +1,26 @@
+"""How a task begins: with the attempt that the leader leased, or with a job of its own when it was called by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from celeryconfig import LANES
+from ingest.pipeline import jobs
+from ingest.pipeline.jobs import Leased, NewJob
+from tasks.farm_task import FarmTask
+from tasks.lifecycle import context
+
+
+def begin(task: FarmTask, call: Mapping[str, Any], job_id: int | None, attempt: int | None) -> Leased:
+    """Return the job, begun: its state is `leased`, unless it is over or (by hand, delivered again) already fetched."""
+    with context().sessions.begin() as session:
+        jobs.relax_commit(session)
+        if job_id is not None:
+            return jobs.start(session, job_id, attempt or 0)
+        now = datetime.now(UTC)
+        queue = (task.request.delivery_info or {}).get("routing_key")
+        lane = queue if queue in LANES else "standard"
+        key = jobs.call_key(task.request.id)
+        return jobs.adopt(session, NewJob(key=key, task=task.name, lane=lane, kwargs=call, due_at=now, priority=2), now)

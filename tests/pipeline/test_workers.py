@@ -1,0 +1,73 @@
+"""Announcements of workers: who is counted, who is forgotten, and how children are spread over a lane's workers.
+
+Deliberately not here: the workers that announce themselves (tests/tasks/test_scaling.py).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.pipeline.workers import (
+    FORGET_AFTER_S,
+    SWEEP_AFTER_S,
+    Worker,
+    announce,
+    live_workers,
+    processes_by_lane,
+    spread,
+)
+
+LIVE = ("live.load", "live")
+
+
+@pytest.fixture
+def client(redis_url):
+    with closing(redis.Redis.from_url(redis_url)) as opened:
+        yield opened
+
+
+def age(client, name, by_s):
+    entry = json.loads(client.hget("tickfarm:workers", name))
+    client.hset("tickfarm:workers", name, json.dumps(entry | {"at": time.time() - by_s}))
+
+
+def test_a_draining_worker_is_listed_but_not_fed(client):
+    serving = Worker("one", LIVE, 3, children=3, since=1.0, host="here", autoscale=(4, 1))
+    announce(client, serving)
+    announce(client, Worker("two", LIVE, 2, draining=True))
+    assert processes_by_lane(client) == {"live": 3, "live.load": 3}
+    assert [worker.name for worker in live_workers(client)] == ["one", "two"]
+    assert live_workers(client)[0] == serving
+    assert serving.lanes == ("live",)
+
+
+def test_a_silent_worker_is_forgotten_soon_and_swept_out_later(client):
+    for name in ("one", "two", "three"):
+        announce(client, Worker(name, LIVE, 1))
+    age(client, "two", FORGET_AFTER_S + 1)
+    age(client, "three", SWEEP_AFTER_S + 1)
+    assert processes_by_lane(client)["live"] == 1
+    assert [worker.name for worker in live_workers(client)] == ["one"]
+    assert set(client.hkeys("tickfarm:workers")) == {b"one", b"two"}
+
+
+def test_an_announcement_of_an_older_version_is_counted(client):
+    client.hset("tickfarm:workers", "old", json.dumps({"queues": ["live"], "processes": 2, "at": time.time()}))
+    assert processes_by_lane(client)["live"] == 2
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(1, 9), min_size=1), st.integers(0, 50))
+def test_children_are_spread_evenly_and_none_is_lost(children, more):
+    total = len(children) + more
+    goal = spread(children, total)
+    assert goal.keys() == children.keys()
+    assert sum(goal.values()) == total
+    assert 1 <= min(goal.values()) <= max(goal.values()) <= min(goal.values()) + 1
+    assert spread(goal, total) == goal, "a lane that is even stays as it is"

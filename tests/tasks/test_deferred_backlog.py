@@ -1,0 +1,77 @@
+"""Ten thousand jobs that a provider told to wait: they lie in the table and cost neither memory, Redis nor other work.
+
+Deliberately not here: how long is waited (tests/transport/test_retry.py). Celery's own answer, a countdown, would hold
+each of them in a worker's memory and in Redis.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from ingest.pipeline import jobs
+from tests.tasks.load import PAIRS, bars_job, owe
+from tests.tasks.memory import resident_mib
+from tests.waiting import until
+
+DEFERRED = 10_000
+#: Growth allowed to a worker with its two children, and to beat: 2.5 KiB a job. Measured: 5.7 and 0.6 MiB, and with
+#: every one of them asked for by the worker 11.6 and 2.9.
+BOUND_MIB = 24.0
+RETRY_AFTER_S = 3600
+WAITING = "SELECT count(*) FROM jobs WHERE state = 'due' AND due_at > now() + interval '5 minutes'"
+#: other work is done in this time beside them; on an idle farm it takes about 1 s
+IN_TIME_S = 15.0
+
+
+def defer_directly(farm, count):
+    """Owe jobs and put them back as a fetch does that was told to wait."""
+    for first in range(0, count, 1000):
+        now = farm.now()
+        owe(farm, *(bars_job(f"told:{first + at:05}", PAIRS[at % 4]) for at in range(min(1000, count - first))))
+        with farm.context.sessions.begin() as session:
+            for job in jobs.lease_due(session, "backfill", limit=1000, now=now + timedelta(minutes=1)):
+                due_at = now + timedelta(seconds=RETRY_AFTER_S)
+                jobs.put_back(session, job.id, job.attempt, due_at=due_at, reason="429", is_failure=False)
+
+
+def shares(number, farm):
+    """Owe daily bars of the other provider, which told nobody to wait."""
+    kwargs = {"dataset": "bars", "instruments": ["AAPL"], "interval": "1d", "start": "2013-01-01", "end": "2013-02-01"}
+    made = bars_job(f"other:{number}", "AAPL", task="tasks.fetch.nasdaq_data_link", lane="standard")
+    owe(farm, jobs.NewJob(key=made.key, task=made.task, lane=made.lane, kwargs=kwargs, due_at=made.due_at))
+
+
+@pytest.mark.parametrize(
+    "by_the_worker", [300, pytest.param(10_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+)
+def test_ten_thousand_deferred_jobs_cost_no_memory_and_no_redis_and_hold_up_nobody(farm, by_the_worker):
+    worker = farm.worker(NASDAQ_DATA_LINK_API_KEY="sandbox-key")
+    beat = farm.beat()
+    shares("first", farm)  # everything is loaded once before memory is measured
+    owe(farm, bars_job("first", PAIRS[0]))
+    farm.all_done(within_s=30)
+    before = {running.name: resident_mib(running) for running in (worker, beat)}
+    keys = set(farm.context.redis.keys("*"))
+    farm.sandbox.arm("binance", "status", times=None, args={"status": 429, "retry_after": RETRY_AFTER_S})
+    owe(farm, *(bars_job(f"asked:{at:05}", PAIRS[at % 4]) for at in range(by_the_worker)))
+    until(
+        lambda: farm.value(WAITING) == by_the_worker,
+        within_s=by_the_worker / 20 + 30,
+        what="them to wait",
+    )
+    defer_directly(farm, DEFERRED - by_the_worker)
+    for number in range(12):
+        shares(number, farm)
+    of_other = "SELECT count(*) = 13 FROM jobs WHERE lane = 'standard' AND state = 'done'"
+    farm.wait_for(of_other, within_s=IN_TIME_S)
+    until(lambda: farm.value(WAITING) == DEFERRED, what="all of them to wait")
+    assert farm.letters() == []
+    assert farm.value("SELECT max(failures) FROM jobs") == 0
+    grown = {name: resident_mib(farm.processes[name]) - size for name, size in before.items()}
+    assert max(grown.values()) < BOUND_MIB, grown
+    redis = farm.context.redis
+    until(lambda: redis.llen("farm:backfill") == redis.hlen("farm:unacked") == 0, what="no message to be left")
+    paces = {key for key in redis.keys("*") if key.startswith(b"tickfarm:")}
+    assert len(set(redis.keys("*")) - keys - paces) <= 3, "a queue's binding or two, nothing for each job"
