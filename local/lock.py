@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,17 @@ from pathlib import Path
 from local.state import PRIVATE_FILE, Refused
 
 FILE = "farm.lock"
+#: Between taking the lock and writing the pid, and between a process's last breath and its lock, lie microseconds.
+_NAMED_WITHIN_S = 1.0
 
 
 @contextmanager
-def hold(home: Path) -> Iterator[None]:
-    """Hold the state folder; refuse, naming the holder's pid, if a farm runs there already."""
+def hold(home: Path, *, until_exit: bool = False) -> Iterator[None]:
+    """Hold the state folder; refuse, naming the holder's pid, if a farm runs there already.
+
+    With `until_exit` the kernel lets go of it when this process has ended, so that who waits for the lock waits for
+    the process too.
+    """
     file = home / FILE
     descriptor = os.open(file, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     try:
@@ -31,7 +38,8 @@ def hold(home: Path) -> Iterator[None]:
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
-        os.close(descriptor)
+        if not until_exit:
+            os.close(descriptor)
 
 
 def taken(home: Path, pid: int | str) -> Refused:
@@ -44,7 +52,17 @@ def taken(home: Path, pid: int | str) -> Refused:
 
 def holder(home: Path) -> int | None:
     """Return the pid of the farm that holds the state folder, None if no farm runs. Refuses one that can't be named."""
-    file = home / FILE
+    deadline = time.monotonic() + _NAMED_WITHIN_S
+    while True:
+        try:
+            return _holder(home / FILE)
+        except Refused:  # it has the lock and no pid yet, or its pid no longer and the lock still
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _holder(file: Path) -> int | None:
     try:
         descriptor = os.open(file, os.O_RDWR)
     except FileNotFoundError:

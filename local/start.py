@@ -46,15 +46,16 @@ class Farm:
 
 
 @contextmanager
-def farm(home: Path, *, sandbox: bool = False) -> Iterator[Farm]:
+def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iterator[Farm]:
     """Run the farm while the block runs. Raises `Refused` (one line for the user, exit 1) if it can't start here.
 
     Embedded servers are started unless DATABASE_URL or REDIS_URL is set, in the environment or `.env`. Ctrl-C,
     SIGTERM and SIGHUP end the block with KeyboardInterrupt; once more while it stops, and it stops at once.
+    `until_exit` holds the state folder until this process has ended (lock.py).
     """
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
-        stack.enter_context(hold(make_home(home)))
+        stack.enter_context(hold(make_home(home), until_exit=until_exit))
         (home / FILE).unlink(missing_ok=True)  # left by a farm that was killed: its addresses are dead
         config = read_settings()
         check_settings(config)

@@ -56,7 +56,10 @@ def run_up(home: Path, *, sandbox: bool, out: Console, in_background: bool = Fal
     code = INTERRUPTED
     try:
         tell("starting the farm: servers, workers, beat, Flower" + (", the sandbox .." if sandbox else " .."))
-        with farm(home, sandbox=sandbox) as running, closing(Context(settings(), name="tickfarm up")) as context:
+        with (
+            farm(home, sandbox=sandbox, until_exit=True) as running,
+            closing(Context(settings(), name="tickfarm up")) as context,
+        ):
             try:
                 _introduce(running, context, tell)
                 _wait_until_ready(running, context, tell)

@@ -51,6 +51,8 @@ def _declare(provider: str) -> Any:
             raise self.replace(load_steps(job, size_bytes=0, ignore_result=self.request.ignore_result))
         outcome = pipeline.fetch(context(), provider, job)
         if outcome.state == "fetched":
+            if outcome.owes:
+                wake_leader(context().redis)
             if outcome.payload_bytes <= AT_ONCE_BYTES:
                 try:
                     return store_here(job.id, job.attempt)

@@ -27,5 +27,5 @@ def retention(self: FarmTask, job_id: int | None = None, attempt: int | None = N
         summary = retain(here, datetime.now(UTC)).summary()
     with here.sessions.begin() as session:
         jobs.finish(session, job.id, job.attempt, summary)
-    wake_leader(here.redis)
+    wake_leader(here.redis, room_only=True)
     return {"job_id": job.id, "state": "done", **summary}

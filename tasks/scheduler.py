@@ -93,7 +93,7 @@ class PgScheduler(Scheduler):
         # A signal to stop is heard between waits, and what changed in the schedule is looked for each second.
         wait_s = min(next_look_s, self._looked_around_at + LOOK_EVERY_S - time.monotonic())
         if wait_s > 0:
-            self._calls.wait(wait_s)
+            self._calls.wait(wait_s, wants_room=look.wants_room)
         return 0.0
 
     def _look_around(self) -> bool:

@@ -23,5 +23,5 @@ def store_here(job_id: int, attempt: int) -> dict[str, Any]:
     from ingest.pipeline.store import store as run  # noqa: PLC0415 - children only: polars must not meet a fork
 
     result = run(context(), job_id, attempt)
-    wake_leader(context().redis)
+    wake_leader(context().redis, room_only=True)
     return result

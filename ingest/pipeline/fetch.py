@@ -39,7 +39,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a fetch ended. `fetched`: answers wait to be loaded. `payload_bytes` is their size, uncompressed."""
+    """How a fetch ended. `fetched`: answers wait to be loaded, of `payload_bytes` uncompressed.
+
+    `owes`: it filed jobs for what is left of it.
+    """
 
     state: Literal["fetched", "done", "deferred", "failed", "dead"]
     payload_bytes: int = 0
@@ -47,6 +50,7 @@ class Outcome:
     failed: int = 0
     until: datetime | None = None
     reason: str | None = None
+    owes: bool = False
 
 
 def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
@@ -144,9 +148,10 @@ def _next_state(
         whole = _whole(session, job, sent, now, reason)
         if whole is not None:
             return whole
-    for part in _parts(sent, now):
+    parts = _parts(sent, now)
+    for part in parts:
         _file_part(session, call, job, part)
-    counts = Outcome("fetched", size_bytes, sent.requests, len(sent.troubles), reason=reason)
+    counts = Outcome("fetched", size_bytes, sent.requests, len(sent.troubles), reason=reason, owes=bool(parts))
     if sent.good:
         jobs.mark_fetched(session, job.id, job.attempt, payload_key=name, payload_bytes=size_bytes)
         return counts

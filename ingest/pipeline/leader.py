@@ -45,10 +45,14 @@ class Message:
 
 @dataclass(slots=True)
 class Look:
-    """What one look decided: what to publish, and when to look again at the latest."""
+    """What one look decided: what to publish, and when to look again at the latest.
+
+    `wants_room`: something due could not be leased, or waits for the end of a run.
+    """
 
     messages: list[Message] = field(default_factory=list)
     next_at: datetime = _FAR
+    wants_room: bool = False
 
 
 class Leadership:
@@ -131,6 +135,7 @@ class Leader:
         self._partitions_ready_until = ready_until
         self._schedule.committed(owed)
         look.next_at = min(self._schedule.next_at, backlog.next_due_at or _FAR)
+        look.wants_room |= bool(owed.held_until)
         return look
 
     def sweep(self) -> list[Message]:
@@ -185,11 +190,15 @@ class Leader:
         for lane in self._lanes:
             room = MESSAGES_PER_PROCESS * processes.get(lane, 0) - backlog.in_flight[lane]
             # Live work is small and must not wait for the loading of history.
-            if lane not in backlog.due or room <= 0 or (is_full and lane != "live"):
+            if lane not in backlog.due:
+                continue
+            if room <= 0 or (is_full and lane != "live"):
+                look.wants_room = True
                 continue
             jobs.relax_commit(session)
             leased = jobs.lease_due(session, lane, limit=room, now=now)
             look.messages.extend(Message(job, is_load=False) for job in leased)
+            look.wants_room |= len(leased) == room
 
 
 def message_kwargs(message: Message) -> dict[str, Any]:

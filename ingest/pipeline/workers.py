@@ -23,6 +23,8 @@ FORGET_AFTER_S = 3 * ANNOUNCE_EVERY_S
 SWEEP_AFTER_S = 60.0
 _WORKERS = "tickfarm:workers"
 _WAKE = "tickfarm:wake"
+#: what a call says: something is owed, or only that a lane has more room than before
+_OWED, _ROOM = b"owed", b"room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +94,9 @@ def spread(children: Mapping[str, int], total: int) -> dict[str, int]:
     return {name: each + int(place < odd) for place, name in enumerate(by_size)}
 
 
-def wake_leader(redis: Redis) -> None:
-    """Make the leader look now. Losing this costs at most its next look, a second away."""
-    redis.publish(_WAKE, 1)
+def wake_leader(redis: Redis, *, room_only: bool = False) -> None:
+    """Make the leader look now; with `room_only`, if it waits for room. Losing this costs a second: its next look."""
+    redis.publish(_WAKE, _ROOM if room_only else _OWED)
 
 
 class WakeCalls:
@@ -103,16 +105,21 @@ class WakeCalls:
     def __init__(self, redis: Redis) -> None:
         self._calls = redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait for a call, `timeout_s` at most, to the millisecond; return whether one came. Several count as one."""
+    def wait(self, timeout_s: float, *, wants_room: bool = True) -> bool:
+        """Wait for a call, `timeout_s` at most, to the millisecond; return whether one came. Several count as one.
+
+        Calls that only tell of room are for who `wants_room`: at quiet times each job's end would cost a look.
+        """
         deadline = time.monotonic() + timeout_s
         if not self._calls.subscribed:
             self._calls.subscribe(_WAKE)
         while (left_s := deadline - time.monotonic()) > 0:
-            if self._calls.get_message(timeout=left_s) is not None:
-                while self._calls.get_message(timeout=0.0) is not None:
-                    pass
-                return True
+            call = self._calls.get_message(timeout=left_s)
+            if call is None or (call["data"] == _ROOM and not wants_room):
+                continue
+            while self._calls.get_message(timeout=0.0) is not None:
+                pass
+            return True
         return False
 
     def close(self) -> None:

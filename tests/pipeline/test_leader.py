@@ -214,6 +214,17 @@ def test_a_look_says_when_the_next_job_falls_due(leader_of, owe):
     assert leader.look(now, {}).next_at == now + timedelta(milliseconds=300)
 
 
+def test_a_look_wants_room_while_something_due_waits_for_it_and_not_when_all_is_leased(leader_of, step):
+    leader, now = leader_of(), datetime.now(UTC)
+    assert not leader.look(now, PROCESSES).wants_room
+    step(jobs.insert_jobs, [new_job() for _ in range(ROOM - 1)])
+    assert not leader.look(datetime.now(UTC), PROCESSES).wants_room
+    step(jobs.insert_jobs, [new_job() for _ in range(2)])
+    assert leader.look(datetime.now(UTC), PROCESSES).wants_room
+    assert leader.look(datetime.now(UTC), PROCESSES).wants_room, "the second one waits still"
+    assert not leader_of().look(datetime.now(UTC) - timedelta(hours=1), PROCESSES).wants_room, "it is not due yet"
+
+
 def test_a_message_carries_ids_and_the_call_but_no_requests(step, owe):
     job = begun(step, owe, kwargs={"dataset": "bars", "requests": [{"path": "/" * 5000}]})
     assert message_kwargs(Message(job, is_load=False)) == {"dataset": "bars", "job_id": job.id, "attempt": 1}

@@ -1,4 +1,4 @@
-"""Announcements of workers: who is counted, who is forgotten, and how children are spread over a lane's workers.
+"""Announcements of workers and calls to the leader: who is counted, who is forgotten, who hears what.
 
 Deliberately not here: the workers that announce themselves (tests/tasks/test_scaling.py).
 """
@@ -17,11 +17,13 @@ from hypothesis import strategies as st
 from ingest.pipeline.workers import (
     FORGET_AFTER_S,
     SWEEP_AFTER_S,
+    WakeCalls,
     Worker,
     announce,
     live_workers,
     processes_by_lane,
     spread,
+    wake_leader,
 )
 
 LIVE = ("live.load", "live")
@@ -71,3 +73,15 @@ def test_children_are_spread_evenly_and_none_is_lost(children, more):
     assert sum(goal.values()) == total
     assert 1 <= min(goal.values()) <= max(goal.values()) <= min(goal.values()) + 1
     assert spread(goal, total) == goal, "a lane that is even stays as it is"
+
+
+def test_a_call_that_only_tells_of_room_is_heard_by_who_waits_for_room_and_every_other_by_all(client):
+    with closing(WakeCalls(client)) as calls:
+        assert not calls.wait(0.01), "it listens from now on"
+        wake_leader(client, room_only=True)
+        assert not calls.wait(0.2, wants_room=False)
+        wake_leader(client, room_only=True)
+        assert calls.wait(5, wants_room=True)
+        wake_leader(client, room_only=True)
+        wake_leader(client)
+        assert calls.wait(5, wants_room=False)
