@@ -7,6 +7,7 @@ from models.fetch_log import FetchLog
 from models.findings import Finding
 from models.jobs import IN_FLIGHT, Job
 from models.ledger import LedgerDay
+from models.provider_state import ProviderEvent, ProviderHold, QuotaUse
 from models.quotes import Quote
 from models.revisions import Revision
 from models.schedule import ScheduleEntry, ScheduleRun
@@ -24,6 +25,9 @@ __all__ = [
     "Finding",
     "Job",
     "LedgerDay",
+    "ProviderEvent",
+    "ProviderHold",
+    "QuotaUse",
     "Quote",
     "Revision",
     "ScheduleEntry",
