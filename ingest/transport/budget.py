@@ -26,6 +26,11 @@ class Window:
     amount: int
     per_ms: int
     unit: str
+    datasets: tuple[str, ...] = ()
+
+    def counts(self, dataset: str) -> bool:
+        """Say whether a dataset's requests count in it."""
+        return not self.datasets or dataset in self.datasets
 
     def share(self, request: Request) -> int:
         """Return what a request takes of it."""
@@ -41,20 +46,20 @@ def is_short(limit: Limit) -> bool:
     return limit.per_s <= LONGEST_SHORT_S
 
 
-def windows_of(budget: str, limits: Iterable[Limit], *, dataset: str, at_once: int | None = None) -> tuple[Window, ...]:
-    """Return the windows of these limits that a dataset's requests count in; of two alike, the smaller one.
+def windows_of(budget: str, limits: Iterable[Limit], *, at_once: int | None = None) -> tuple[Window, ...]:
+    """Return the windows of these limits; of two alike, the smaller one.
 
     `budget` names whose they are: a provider (or what it shares its limits with) and a credential, or an entry.
     `at_once` caps the requests that are out at the same time.
     """
     found: dict[str, Window] = {}
     for limit in limits:
-        if not is_short(limit) or (limit.datasets and dataset not in limit.datasets):
+        if not is_short(limit):
             continue
         scope = f":{'+'.join(limit.datasets)}" if limit.datasets else ""
         key = f"{_PREFIX}:{budget}:{limit.unit}/{limit.per_s}{scope}"
         if key not in found or limit.amount < found[key].amount:
-            found[key] = Window(key, limit.amount, limit.per_s * 1000, limit.unit)
+            found[key] = Window(key, limit.amount, limit.per_s * 1000, limit.unit, limit.datasets)
     if at_once is not None:
         key = f"{_PREFIX}:{budget}:out"
         found[key] = Window(key, at_once, 0, "requests")

@@ -4,8 +4,8 @@ Each of the two is one round trip to Redis, whatever the batch: windows of the b
 holds and the counters of health are in the same script. Deliberately not here: sending (client), what a wait means for
 the job (pipeline/sending.py), windows of days and months (pipeline/quota.py).
 
-Invariant: while Redis is away nothing is granted (its errors are raised); when it has forgotten, nothing is granted until
-the windows are seeded from what PostgreSQL knows.
+Invariant: while Redis is away nothing is granted (its errors are raised); when it has forgotten, nothing is granted
+until the windows are seeded from what PostgreSQL knows.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Ask:
     """A batch that wants to go. `grant` is unique, `job` names who asks in `<job>:<attempt>` form ('' for nobody).
 
     `budget` names whose windows count (`provider:pool`), `bases` is how many base addresses there are. `reserve` is the
-    share of each window that must stay free; `is_live` asks ahead of all others.
+    share of each window that must stay free; `is_live` asks ahead of all others. `budget_windows` are all windows of the
+    budget, whatever dataset counts in them: these are seeded.
     """
 
     provider: str
@@ -71,6 +72,7 @@ class Ask:
     bases: int = 1
     is_live: bool = False
     reserve: float = 0.0
+    budget_windows: Sequence[Window] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,11 @@ class Hold:
 class Seed:
     """What PostgreSQL knows of a credential: requests that ended, and the jobs that may have sent some.
 
-    `ended` holds (age in s, requests, weight); `out` holds (`<job>:<attempt>`, seconds until it is over at the latest).
+    `ended` holds (age in s, dataset, requests, weight); `out` holds (`<job>:<attempt>`, seconds until it is over at the
+    latest).
     """
 
-    ended: Sequence[tuple[float, int, int]] = ()
+    ended: Sequence[tuple[float, str, int, int]] = ()
     out: Sequence[tuple[str, float]] = ()
     hold: Hold | None = None
 
@@ -166,7 +169,7 @@ class Gate:
         while said["state"] == "seed":
             self.seed(ask, self._seed_of(ask))
             said = self._run(self._admit, ask.provider, keys, document)
-        transitions = _transitions(said.get("changes"))
+        transitions = _transitions(said.get("changes") or ())
         if said["state"] == "wait":
             wait_ms = said["wait_ms"]
             return Admission(
@@ -214,7 +217,7 @@ class Gate:
         document["windows"] = _reported(ask.windows, ended, used or {})
         keys = [gate_key(ask.provider), pool_key(ask.budget), traffic_key(ask.provider)]
         said = self._run(self._report, ask.provider, keys, document)
-        changes = _transitions(said["changes"])
+        changes = _transitions(said["changes"] or ())
         if said["lost"]:
             whole = _reported(ask.windows, [*since_begin, *ended], {})
             document |= {"all": True, "windows": whole, "outcomes": "", "traffic": {}}
@@ -224,12 +227,13 @@ class Gate:
     def seed(self, ask: Ask, seed: Seed) -> None:
         """Fill the windows of a credential that Redis does not know. Does nothing where somebody else just has."""
         windows = []
-        for window in ask.windows:
+        for window in ask.budget_windows:
             width_ms = max(1, window.per_ms // 100)
             shares: dict[int, int] = {}
-            for age_s, requests, weight in seed.ended:
+            for age_s, dataset, requests, weight in seed.ended:
                 at = int(max(age_s, 0.0) * 1000) // width_ms
-                shares[at] = shares.get(at, 0) + (weight if window.unit == "weight" else requests)
+                if window.counts(dataset):
+                    shares[at] = shares.get(at, 0) + (weight if window.unit == "weight" else requests)
             ended = [[at * width_ms, share] for at, share in shares.items() if at * width_ms <= window.per_ms]
             windows.append(window.document(ended=ended))
         document: dict[str, Any] = {
@@ -247,7 +251,7 @@ class Gate:
         """Open, close, or let be probed now, by hand, all breakers of a provider."""
         document = {"action": action, "bases": bases, "for_ms": math.ceil(for_s * 1000)}
         said = self._run(self._switch, provider, [gate_key(provider)], document)
-        return _transitions(said["changes"])
+        return _transitions(said["changes"] or ())
 
     def lift(self, budget: str) -> None:
         """Forget what holds a credential."""
@@ -265,7 +269,7 @@ class Gate:
         except NoScriptError:
             # EVAL, and not SCRIPT LOAD first: nobody may be served between the two.
             raw = self._redis.eval(text, len(keys), *keys, json.dumps({**document, "fresh": True}))
-        return raw if isinstance(raw, int) else json.loads(raw)  # type: ignore[arg-type]
+        return raw if isinstance(raw, int) else json.loads(raw)
 
 
 def _text(*names: str) -> str:
@@ -273,7 +277,7 @@ def _text(*names: str) -> str:
 
 
 def _server_time(redis: Redis) -> float:
-    seconds, micros = redis.time()  # type: ignore[misc]
+    seconds, micros = redis.time()
     return float(seconds) + float(micros) / 1_000_000
 
 
@@ -297,8 +301,7 @@ def _traffic(ended: Sequence[Ended]) -> dict[str, int]:
 
 def _transitions(changes: Any) -> tuple[Transition, ...]:
     return tuple(
-        Transition(scope, before, after, _moment(until_ms), why)
-        for scope, before, after, until_ms, why in changes or ()
+        Transition(scope, before, after, _moment(until_ms), why) for scope, before, after, until_ms, why in changes
     )
 
 
