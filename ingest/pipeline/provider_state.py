@@ -43,9 +43,12 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
             .where(FetchLog.provider == provider, FetchLog.at > now - timedelta(seconds=LONGEST_SHORT_S + 60))
             .where(FetchLog.requests > 0)
         )
-        ended = [((now - at).total_seconds(), *counts) for at, *counts in session.execute(sent).tuples()]
+        ended = [
+            ((now - at).total_seconds(), dataset, requests, weight)
+            for at, dataset, requests, weight in session.execute(sent)
+        ]
         begun = Job.task == f"tasks.fetch.{provider}", Job.state == "leased", Job.started_at.is_not(None)
-        started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun)).tuples()
+        started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun))
         out = [
             (f"{job}:{attempt}", max((at - now).total_seconds() + LONGEST_BATCH_S, LEASE_S))
             for job, attempt, at in started
@@ -57,9 +60,7 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
 def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold | None:
     mine = ProviderHold.provider == provider, ProviderHold.pool.in_((pool, "*"))
     holds = session.scalars(select(ProviderHold).where(*mine)).all()
-    left = [
-        Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds
-    ]
+    left = [Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds]
     return max((hold for hold in left if hold.for_s > 0), key=lambda hold: hold.for_s, default=None)
 
 
