@@ -63,11 +63,15 @@ class Outcome:
 
 @dataclass(slots=True)
 class Exchanged:
-    """What one exchange brought: outcomes of the first requests, or none and a wait with its reason."""
+    """What one exchange brought: outcomes of the first requests, or none and a wait with its reason.
+
+    `is_turn`: it is only a matter of whose turn it is, so that a short wait is worth waiting in place.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     wait_s: float = 0.0
     reason: str = ""
+    is_turn: bool = False
     base_url: str = ""
     pool: str = ""
     hold: Hold | None = None
@@ -112,11 +116,12 @@ def exchange(
     if wait_s > 0:
         return Exchanged(wait_s=wait_s, reason="all connections of the farm are in use")
     ask = _ask(context, facts, requests[:MOST_AT_ONCE], endpoint.pool, dataset, terms, asker, deadline_s)
-    admission = context.gate.admit(ask)
+    admission = context.gate.admit(ask, since_begin=sent_before)
     provider_state.announce(context.redis, facts.name, admission.transitions)
     done = Exchanged(pool=endpoint.pool, transitions=admission.transitions)
     if not admission.granted:
         done.wait_s, done.reason = _wait(facts.name, admission)
+        done.is_turn = admission.reason == "budget"
         return done
     done.base_url = terms.bases[admission.base]
     counted_at = datetime.now(UTC)

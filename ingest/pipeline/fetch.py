@@ -122,7 +122,7 @@ def _commit(
         dataset=call.dataset,
         state=outcome.state,
         requests=sent.requests,
-        failed=len(sent.troubles),
+        failed=len(sent.failed),
         duration_ms=duration_ms,
         reason=outcome.reason,
     )

@@ -113,12 +113,14 @@ def send(
         )
         rounds += bool(done.outcomes)
         _take(sent, done)
-        wait_s = sent.hold.for_s if sent.hold is not None else done.wait_s
-        if wait_s > 0 and (sent.hold is not None or wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline):
-            sent.left_wait_s = wait_s
-            sent.left_reason = sent.hold.reason if sent.hold is not None else done.reason
+        if sent.hold is not None:
+            sent.left_wait_s, sent.left_reason = sent.hold.for_s, sent.hold.reason
             break
-        time.sleep(wait_s)
+        is_long = done.wait_s > MAX_SLEEP_S or time.monotonic() + done.wait_s >= deadline
+        if done.wait_s and (is_long or not done.is_turn):
+            sent.left_wait_s, sent.left_reason = done.wait_s, done.reason
+            break
+        time.sleep(done.wait_s)
     return sent
 
 

@@ -1,9 +1,9 @@
 -- Admit a batch: how many of its first requests may go now, to which base address, and otherwise when to ask again.
 --
 -- KEYS[1]  the provider's hash (breakers)      KEYS[2]  its credential's hash (seeded, hold, why, live)
--- ARGV[1]  JSON {fresh, grant, count, chunks, live, reserve, deadline_ms, bases, dataset, windows: [{key, amount, per_ms,
+-- ARGV[1]  JSON {fresh, grant, job, count, live, reserve, deadline_ms, bases, dataset, windows: [{key, amount, per_ms,
 --          costs}]}: `reserve` is the share that stays free for live work, `fresh` says the server knew no script
--- Returns  JSON {state: seed | wait | go, granted, wait_ms, why, base, probe, gens, changes}
+-- Returns  JSON {state: seed | confess | wait | go, granted, wait_ms, why, base, probe, gens, changes}
 -- Costs    one round trip, whatever the batch; nothing is taken unless it may go.
 
 local ask = cjson.decode(ARGV[1])
@@ -11,6 +11,11 @@ local hash, pool = KEYS[1], KEYS[2]
 if ask.fresh then redis.call('HDEL', pool, 'seeded') end
 if redis.call('HEXISTS', pool, 'seeded') == 0 then return cjson.encode({state = 'seed'}) end
 redis.call('PEXPIRE', pool, 7200000)
+
+-- Who asks has nothing out: what was seeded for it in place of the truth gives way to what it says it has sent.
+for _, window in ipairs(ask.windows) do
+  if has_grant(window, 'seed:' .. ask.job) then return cjson.encode({state = 'confess'}) end
+end
 
 local function wait(ms, why, changes)
   return cjson.encode({state = 'wait', wait_ms = math.ceil(ms), why = why, changes = changes})

@@ -125,6 +125,13 @@ local function take(window, grant, share, deadline_ms)
   keep(window, deadline_ms)
 end
 
+local function has_grant(window, grant)
+  for _, member in ipairs(redis.call('ZRANGE', window.key .. ':out', 0, -1)) do
+    if string.sub(member, 1, #grant + 1) == grant .. '|' then return true end
+  end
+  return false
+end
+
 -- Take a grant's entry away and return what it held, or nil where it is unknown: Redis has lost it.
 local function end_grant(window, grant)
   local out = window.key .. ':out'

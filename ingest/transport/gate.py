@@ -152,10 +152,14 @@ class Gate:
         self._seed = _Script(_text("budget", "seed"))
         self._switch = _Script(_text("budget", "breaker", "switch"))
 
-    def admit(self, ask: Ask) -> Admission:
-        """Ask to send. Nothing is taken unless something is granted. Raises Redis' errors: then nothing may go."""
+    def admit(self, ask: Ask, *, since_begin: Sequence[Ended] = ()) -> Admission:
+        """Ask to send. Nothing is taken unless something is granted. Raises Redis' errors: then nothing may go.
+
+        `since_begin` is everything the same fetch sent before: told only where Redis has lost it.
+        """
         document = {
             "grant": ask.grant,
+            "job": ask.job,
             "count": len(ask.requests),
             "live": ask.is_live,
             "reserve": ask.reserve,
@@ -166,8 +170,11 @@ class Gate:
         }
         keys = [gate_key(ask.provider), pool_key(ask.budget)]
         said = self._run(self._admit, ask.provider, keys, document)
-        while said["state"] == "seed":
-            self.seed(ask, self._seed_of(ask))
+        while said["state"] in {"seed", "confess"}:
+            if said["state"] == "seed":
+                self.seed(ask, self._seed_of(ask))
+            else:
+                self._confess(ask, since_begin)
             said = self._run(self._admit, ask.provider, keys, document)
         transitions = _transitions(said.get("changes") or ())
         if said["state"] == "wait":
@@ -219,10 +226,25 @@ class Gate:
         said = self._run(self._report, ask.provider, keys, document)
         changes = _transitions(said["changes"] or ())
         if said["lost"]:
-            whole = _reported(ask.windows, [*since_begin, *ended], {})
-            document |= {"all": True, "windows": whole, "outcomes": "", "traffic": {}}
-            self._run(self._report, ask.provider, keys, document)
+            self._confess(ask, [*since_begin, *ended])
         return changes
+
+    def _confess(self, ask: Ask, ended: Sequence[Ended]) -> None:
+        """Say all that a fetch has sent, to a Redis that has lost what it knew of it."""
+        document = {
+            "grant": ask.grant,
+            "job": ask.job,
+            "base": 0,
+            "dataset": ask.dataset,
+            "gens": (),
+            "outcomes": "",
+            "policy": {},
+            "traffic": {},
+            "all": True,
+            "windows": _reported(ask.budget_windows, ended, {}),
+        }
+        keys = [gate_key(ask.provider), pool_key(ask.budget), traffic_key(ask.provider)]
+        self._run(self._report, ask.provider, keys, document)
 
     def seed(self, ask: Ask, seed: Seed) -> None:
         """Fill the windows of a credential that Redis does not know. Does nothing where somebody else just has."""
