@@ -12,7 +12,7 @@ import os
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -30,7 +30,7 @@ from ingest.transport.breaker import Transition, verdict_of
 from ingest.transport.budget import Window, windows_of
 from ingest.transport.gate import LIVE_RESERVE, Admission, Ask, Ended, Hold
 from ingest.transport.retry import Decision, Defer, RetryLater, RetryNow, decide, failure_to_error, retry_after_s
-from ingest.wire import Answer, Endpoint, Failure, Request
+from ingest.wire import Answer, Endpoint, Failure, Limit, Request
 
 #: More than this is asked for in another round: the gate's document stays small.
 MOST_AT_ONCE = 1_000
@@ -94,104 +94,136 @@ def endpoint_of(context: Context, facts: Facts, base_url: str) -> Endpoint:
     return endpoint
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Who asks whom for what, and on which terms."""
+
+    context: Context
+    provider: Provider
+    dataset: str
+    terms: Terms
+    asker: Asker
+
+    @property
+    def name(self) -> str:
+        """Return the provider's name."""
+        return self.provider.facts.name
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """Return the limits to keep to: the farm's own, and the stated ones.
+
+        The stated ones too, so that processes that were given different paces keep those together.
+        """
+        config = self.context.settings
+        is_paced = config.tickfarm_pace or not config.tickfarm_sandbox_url
+        return (*self.terms.limits, *self.terms.stated) if is_paced else ()
+
+
 def exchange(
-    context: Context,
-    provider: Provider,
+    line: Line,
     requests: Sequence[Request],
     *,
-    dataset: str,
-    terms: Terms,
-    asker: Asker,
     deadline_s: float,
     failures: Sequence[int],
     sent_before: Sequence[Ended] = (),
 ) -> Exchanged:
-    """Send as many of the first requests as may go now. Two round trips to Redis; one more to PostgreSQL where a
-    provider has limits of days.
+    """Send as many of the first requests as may go now. Two round trips to Redis, whatever the batch.
 
-    `failures` counts for each request the failure that may come now. Raises Redis' errors: then nothing was sent.
+    One more to PostgreSQL where a provider has limits of days. `failures` counts for each request the failure that may
+    come now. Raises Redis' errors: then nothing was sent.
     """
-    facts, endpoint = provider.facts, endpoint_of(context, provider.facts, terms.bases[0])
+    context, endpoint = line.context, endpoint_of(line.context, line.provider.facts, line.terms.bases[0])
     wait_s = context.client.ready_in_s()
     if wait_s > 0:
         return Exchanged(wait_s=wait_s, reason="all connections of the farm are in use")
-    ask = _ask(context, facts, requests[:MOST_AT_ONCE], endpoint.pool, dataset, terms, asker, deadline_s)
+    ask = _ask(line, requests[:MOST_AT_ONCE], endpoint.pool, deadline_s)
     admission = context.gate.admit(ask, since_begin=sent_before)
-    provider_state.announce(context.redis, facts.name, admission.transitions)
+    provider_state.announce(context.redis, line.name, admission.transitions)
     done = Exchanged(pool=endpoint.pool, transitions=admission.transitions)
     if not admission.granted:
-        done.wait_s, done.reason = _wait(facts.name, admission)
+        done.wait_s, done.reason = _wait(line.name, admission)
         done.is_turn = admission.reason == "budget"
         return done
-    done.base_url = terms.bases[admission.base]
-    counted_at = datetime.now(UTC)
-    todo, quota_wait = _count_quota(context, facts, endpoint.pool, terms, requests[: admission.granted], counted_at)
-    outcomes: list[Answer | Failure] = []
-    try:
-        if todo:
-            outcomes = context.client.send(
-                todo,
-                endpoint_of(context, facts, done.base_url),
-                deadline_s=deadline_s,
-                max_bytes=context.settings.tickfarm_max_answer_bytes,
-                request_timeout_s=terms.request_timeout_s,
-                connections=terms.connections,
-            )
-    except SlowDown as full:  # the farm's connections: nothing was sent
-        done.wait_s, done.reason = full.retry_after_s or 1.0, str(full)
-        _give_back(context, facts, endpoint.pool, terms, todo, counted_at)
+    done.base_url = line.terms.bases[admission.base]
+    outcomes = _send(line, requests[: admission.granted], replace(endpoint, base_url=done.base_url), deadline_s, done)
+    dice, now = random.Random(), datetime.now(UTC)
     done.outcomes = [
-        _judge(provider, outcome, count, terms) for outcome, count in zip(outcomes, failures, strict=False)
+        _judge(line, outcome, count, dice) for outcome, count in zip(outcomes, failures[: len(outcomes)], strict=True)
     ]
-    done.ended = [_ended(one) for one in done.outcomes]
-    done.hold = _hold_of(facts.name, done.outcomes)
-    try:
-        changed = context.gate.report(
-            admission,
-            done.ended,
-            policy=terms.breaker,
-            hold=done.hold,
-            used=_told(facts, ask.windows, outcomes),
-            since_begin=sent_before,
-        )
-        provider_state.announce(context.redis, facts.name, changed)
-        done.transitions += changed
-    except RedisError as error:  # what was sent is sent: its grant is over at its deadline
-        log.warning("report_lost", provider=facts.name, requests=len(outcomes), error=str(error))
+    done.ended = [_ended(one, now) for one in done.outcomes]
+    done.hold = _hold_of(done.outcomes)
+    _report(line, admission, done, sent_before)
     _spare(done, admission)
-    if not done.outcomes and quota_wait is not None:
-        done.wait_s, done.reason = quota_wait
     return done
 
 
-def _ask(
-    context: Context,
-    facts: Facts,
-    requests: Sequence[Request],
-    pool: str,
-    dataset: str,
-    terms: Terms,
-    asker: Asker,
-    deadline_s: float,
-) -> Ask:
-    budget = f"{facts.name}:{pool}"
-    # The stated limits are asked as well: processes that were given different paces keep those together.
-    own = windows_of(budget, (*terms.limits, *terms.stated) if _is_paced(context) else (), at_once=facts.at_once)
+def _ask(line: Line, requests: Sequence[Request], pool: str, deadline_s: float) -> Ask:
+    budget, asker = f"{line.name}:{pool}", line.asker
+    own = windows_of(budget, line.limits, at_once=line.provider.facts.at_once)
     entry = windows_of(f"entry:{asker.options.entry}", entry_limit(asker.options))
     return Ask(
-        provider=facts.name,
+        provider=line.name,
         budget=budget,
-        dataset=dataset,
+        dataset=line.dataset,
         grant=f"{asker.job}:{os.getpid()}:{next(_grants)}:{time.time_ns()}",
         job=asker.job,
         requests=requests,
-        windows=[window for window in (*own, *entry) if window.counts(dataset)],
+        windows=[window for window in (*own, *entry) if window.counts(line.dataset)],
         deadline_s=deadline_s,
-        bases=len(terms.bases),
+        bases=len(line.terms.bases),
         is_live=asker.lane == "live",
         reserve=LIVE_RESERVE if asker.lane == "backfill" else 0.0,
         budget_windows=own,
     )
+
+
+def _send(
+    line: Line, requests: Sequence[Request], endpoint: Endpoint, deadline_s: float, done: Exchanged
+) -> list[Answer | Failure]:
+    """Count the long windows and send what fits into them; where that is nothing, say in `done` until when."""
+    context, terms, now = line.context, line.terms, datetime.now(UTC)
+    limits = quota.long_limits(line.limits)
+    todo = list(requests)
+    if limits:
+        with context.sessions.begin() as session:
+            reserved = quota.reserve(session, line.name, endpoint.pool, limits, requests, now)
+        todo = todo[: reserved.count]
+        if not todo:
+            done.wait_s, done.reason = _quota_wait(line.name, reserved, now)
+            return []
+    try:
+        return context.client.send(
+            todo,
+            endpoint,
+            deadline_s=deadline_s,
+            max_bytes=context.settings.tickfarm_max_answer_bytes,
+            request_timeout_s=terms.request_timeout_s,
+            connections=terms.connections,
+        )
+    except SlowDown as full:  # the farm's connections: nothing was sent
+        done.wait_s, done.reason = full.retry_after_s or 1.0, str(full)
+        if limits:
+            with context.sessions.begin() as session:
+                quota.give_back(session, line.name, endpoint.pool, limits, todo, now)
+        return []
+
+
+def _report(line: Line, admission: Admission, done: Exchanged, sent_before: Sequence[Ended]) -> None:
+    context, ask = line.context, admission.ask
+    try:
+        changed = context.gate.report(
+            admission,
+            done.ended,
+            policy=line.terms.breaker,
+            hold=done.hold,
+            used=_told(line.provider.facts, ask.windows, done.outcomes),
+            since_begin=sent_before,
+        )
+        provider_state.announce(context.redis, line.name, changed)
+        done.transitions += changed
+    except RedisError as error:  # what was sent is sent: its grant is over at its deadline
+        log.warning("report_lost", provider=line.name, requests=len(done.ended), error=str(error))
 
 
 def _wait(provider: str, admission: Admission) -> tuple[float, str]:
@@ -208,39 +240,15 @@ def _wait(provider: str, admission: Admission) -> tuple[float, str]:
             return wait_s, f"{provider} is held until {ends}: {why}"
 
 
-def _count_quota(
-    context: Context, facts: Facts, pool: str, terms: Terms, requests: Sequence[Request], now: datetime
-) -> tuple[list[Request], tuple[float, str] | None]:
-    """Count long windows for the requests; return those that fit, and the wait for the others."""
-    limits = quota.long_limits((*terms.limits, *terms.stated)) if _is_paced(context) else ()
-    if not limits:
-        return list(requests), None
-    with context.sessions.begin() as session:
-        reserved = quota.reserve(session, facts.name, pool, limits, requests, now)
-    todo = list(requests[: reserved.count])
-    if reserved.until is None or reserved.limit is None:
-        return todo, None
-    wait_s = max((reserved.until - now).total_seconds(), 1.0)
-    said = f"the quota of {facts.name} ({reserved.limit.amount} {reserved.limit.unit} in {reserved.limit.per_s} s)"
-    return todo, (wait_s, f"{said} is used until {reserved.until:%Y-%m-%d %H:%M:%S} UTC")
+def _quota_wait(provider: str, reserved: quota.Reserved, now: datetime) -> tuple[float, str]:
+    until, limit = reserved.until or now, reserved.limit
+    said = f"the quota of {provider}" + (f" ({limit.amount} {limit.unit} in {limit.per_s} s)" if limit else "")
+    return max((until - now).total_seconds(), 1.0), f"{said} is used until {until:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _give_back(
-    context: Context, facts: Facts, pool: str, terms: Terms, requests: Sequence[Request], now: datetime
-) -> None:
-    limits = quota.long_limits((*terms.limits, *terms.stated)) if _is_paced(context) else ()
-    if limits:
-        with context.sessions.begin() as session:
-            quota.give_back(session, facts.name, pool, limits, requests, now)
-
-
-def _is_paced(context: Context) -> bool:
-    return context.settings.tickfarm_pace or not context.settings.tickfarm_sandbox_url
-
-
-def _judge(provider: Provider, outcome: Answer | Failure, failures: int, terms: Terms) -> Outcome:
+def _judge(line: Line, outcome: Answer | Failure, failures: int, dice: random.Random) -> Outcome:
     """Return what is wrong with an outcome, if anything, and what is to be done about it."""
-    dice = random.Random()
+    provider, terms = line.provider, line.terms
     if isinstance(outcome, Failure):
         error = failure_to_error(outcome, provider.facts.name)
         cause = error if outcome.kind == "too_large" else outcome.kind
@@ -253,28 +261,28 @@ def _judge(provider: Provider, outcome: Answer | Failure, failures: int, terms: 
     return Outcome(outcome, found, decide(found, failures, dice, terms.policy))
 
 
-def _ended(one: Outcome) -> Ended:
+def _ended(one: Outcome, now: datetime) -> Ended:
     outcome = one.outcome
-    now = datetime.now(UTC)
     age_ms = max(0, int((now - outcome.received_at).total_seconds() * 1000))
     latency_ms = max(0, int((outcome.received_at - outcome.sent_at).total_seconds() * 1000))
     size = len(outcome.body) if isinstance(outcome, Answer) else 0
     return Ended(outcome.request, verdict_of(outcome, one.error), age_ms, latency_ms, size)
 
 
-def _hold_of(provider: str, outcomes: Sequence[Outcome]) -> Hold | None:
+def _hold_of(outcomes: Sequence[Outcome]) -> Hold | None:
     """Return how long the provider wants no more requests at all, if it has said so: a ban begins with going on."""
     slow = [one for one in outcomes if isinstance(one.error, SlowDown)]
     waits = [one.decision.delay_s for one in slow if isinstance(one.decision, Defer | RetryLater)]
     return Hold(max(waits), f"{slow[0].error}") if waits else None
 
 
-def _told(facts: Facts, windows: Sequence[Window], outcomes: Sequence[Answer | Failure]) -> dict[str, int]:
+def _told(facts: Facts, windows: Sequence[Window], outcomes: Sequence[Outcome]) -> dict[str, int]:
     """Return what the provider's headers say is used of which window: the highest figure of the batch."""
     said: dict[str, int] = {}
     for header in facts.usage_headers:
         window = next((one for one in windows if one.per_ms == header.per_s * 1000 and one.unit == header.unit), None)
-        texts = [one.headers.get(header.name, "") for one in outcomes if isinstance(one, Answer)]
+        answers = [one.outcome for one in outcomes if isinstance(one.outcome, Answer)]
+        texts = [answer.headers.get(header.name, "") for answer in answers]
         figures = [int(text) for text in texts if text.isascii() and text.isdigit()]
         if window is not None and figures:
             said[window.key] = max(figures) if header.says == "used" else window.amount - min(figures)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ingest.errors import TryAgain
 from ingest.market.symbols import validate
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Asker, endpoint_of, exchange
+from ingest.pipeline.exchange import Asker, Line, endpoint_of, exchange
 from ingest.pipeline.terms import refuse_disabled, terms_of
 from ingest.providers.contract import Provider
 from ingest.wire import Answer, Request
@@ -39,12 +39,8 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
     refuse_disabled(context.settings, facts.name)
     terms = terms_of(context.settings, facts, has_key=endpoint_of(context, facts, "").key is not None)
     done = exchange(
-        context,
-        provider,
+        Line(context, provider, CATALOGUE, terms, Asker("", "live")),
         [request],
-        dataset=CATALOGUE,
-        terms=terms,
-        asker=Asker("", "live"),
         deadline_s=min(PATIENCE_S, terms.timeout_s),
         failures=[1],
     )

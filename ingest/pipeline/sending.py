@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ingest.errors import BadData, TickfarmError
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Asker, Exchanged, Outcome, endpoint_of, exchange
+from ingest.pipeline.exchange import Asker, Exchanged, Line, Outcome, endpoint_of, exchange
 from ingest.pipeline.terms import terms_of
 from ingest.providers.contract import Provider
 from ingest.transport.breaker import Transition
@@ -97,16 +97,13 @@ def send(
     has_key = endpoint_of(context, facts, "").key is not None
     terms = terms_of(context.settings, facts, has_key=has_key, options=asker.options)
     deadline = time.monotonic() + terms.timeout_s
+    line = Line(context, provider, dataset, terms, asker)
     rounds = 0
     while sent.left and rounds < MAX_ROUNDS:
         left_s = max(deadline - time.monotonic(), 0.1)
         done = exchange(
-            context,
-            provider,
+            line,
             sent.left,
-            dataset=dataset,
-            terms=terms,
-            asker=asker,
             deadline_s=left_s,
             failures=[failures + (request in sent.repeated) for request in sent.left],
             sent_before=sent.ended,
