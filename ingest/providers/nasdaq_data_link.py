@@ -52,6 +52,8 @@ facts = Facts(
         Limit(50_000, 86_400, _DOCS),
     ),
     keyless_limits=(Limit(20, 600, _DOCS), Limit(50, 86_400, _DOCS)),
+    # "5,000 calls per 10 minutes and 720,000 calls per day" for premium subscribers. Source: below; not confirmed since.
+    plans={"premium": (Limit(5_000, 600, _DOCS), Limit(720_000, 86_400, _DOCS))},
     # The header form keeps it out of URLs. Source: data-link-python connection.py, api_config.py, 1.0.4.
     key=KeySpec(
         env="NASDAQ_DATA_LINK_API_KEY",
