@@ -52,7 +52,7 @@ facts = Facts(
         Limit(50_000, 86_400, _DOCS),
     ),
     keyless_limits=(Limit(20, 600, _DOCS), Limit(50, 86_400, _DOCS)),
-    # "5,000 calls per 10 minutes and 720,000 calls per day" for premium subscribers. Source: below; not confirmed since.
+    # "5,000 calls per 10 minutes and 720,000 calls per day" with a premium subscription. Source: below; unconfirmed.
     plans={"premium": (Limit(5_000, 600, _DOCS), Limit(720_000, 86_400, _DOCS))},
     # The header form keeps it out of URLs. Source: data-link-python connection.py, api_config.py, 1.0.4.
     key=KeySpec(
