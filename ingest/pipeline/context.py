@@ -12,8 +12,10 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
+from ingest.archive import Archive, FolderArchive
+from ingest.bucket import BucketArchive
 from ingest.errors import FixRequest
-from ingest.payloads import Archive, Payloads
+from ingest.payloads import Payloads
 from ingest.pipeline.leases import LeaseKeeper
 from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
@@ -55,7 +57,13 @@ class Context:
     @cached_property
     def payloads(self) -> Payloads:
         """Return what keeps payloads and batches."""
-        return Payloads(self.redis, Archive(self.settings.archive_dir))
+        return Payloads(self.redis, self.archive)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """Return where payloads are kept for days."""
+        bucket = self.settings.archive_bucket
+        return FolderArchive(self.settings.archive_dir) if bucket is None else BucketArchive(bucket)
 
     @cached_property
     def client(self) -> Client:
@@ -92,8 +100,8 @@ class Context:
             self.leases.close()
         if "client" in opened:
             self.client.close()
-        if "payloads" in opened:
-            self.payloads.close()
+        if "archive" in opened:
+            self.archive.close()
         if "redis" in opened:
             self.redis.close()
         if "sessions" in opened:

@@ -6,16 +6,22 @@ Deliberately not here: the grammar of names (market/symbols). A provider without
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from ingest.errors import TryAgain
 from ingest.market.symbols import validate
+from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
+from ingest.pipeline.fetch_log import Asker, Ending, Trace, log_rows
 from ingest.pipeline.sending import endpoint_of, reserve
 from ingest.pipeline.terms import refuse_disabled, terms_of
 from ingest.providers.contract import Provider
+from ingest.telemetry import redact_error
 from ingest.transport.retry import failure_to_error
-from ingest.wire import Answer, Request
+from ingest.wire import Answer, Failure, Request
+from models.fetch_log import CATALOGUE
 
 #: A person waits for this at a prompt.
 PATIENCE_S = 10.0
@@ -42,18 +48,36 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
     wait_s = reserve(context, facts.name, terms, [request], max_wait_s=0.0)
     if wait_s > 0:
         raise TryAgain(f"{facts.name} can't be asked now: its turn comes in {math.ceil(wait_s)} s", provider=facts.name)
+    began = time.monotonic()
     [outcome] = context.client.send(
         [request],
         endpoint,
         deadline_s=min(PATIENCE_S, terms.timeout_s),
         max_bytes=context.settings.tickfarm_max_answer_bytes,
     )
-    if not isinstance(outcome, Answer):
-        raise failure_to_error(outcome, facts.name)
+    duration_s = time.monotonic() - began
+    if isinstance(outcome, Failure):
+        failed = failure_to_error(outcome, facts.name)
+        _note(context, facts.name, Trace(outcome, endpoint.base_url, failed), duration_s=duration_s)
+        raise failed
     error = provider.error_of(outcome)
+    _note(context, facts.name, Trace(outcome, endpoint.base_url, error), duration_s=duration_s)
     if error is not None:
         raise error
     return outcome
+
+
+def _note(context: Context, provider: str, trace: Trace, *, duration_s: float) -> None:
+    """Note the request in the fetch log: no job asked for it, and its answer is not kept."""
+    now, outcome, reason = datetime.now(UTC), "done", None
+    if trace.error is not None:
+        redact_error(trace.error)
+        outcome, reason = "failed", str(trace.error)
+    ending = Ending(now, int(duration_s * 1000), outcome, reason)
+    context.make_room("fetch_log", now, now)
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        session.add_all(log_rows(Asker(provider, CATALOGUE), [trace], ending))
 
 
 def check_listed(context: Context, provider: Provider, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from ingest.errors import BadData, SlowDown, TickfarmError, TryAgain
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
+from ingest.pipeline.fetch_log import Trace
 from ingest.pipeline.jobs import JobOptions
 from ingest.pipeline.terms import Terms, entry_limit, terms_of
 from ingest.providers.contract import Facts, Provider
@@ -62,6 +63,8 @@ class Sent:
     left_wait_s: float = 0.0
     requests: int = 0
     weight: int = 0
+    #: of every request that was sent, in the order they ended
+    traces: list[Trace] = field(default_factory=list)
     #: what was sent twice already: its next failure is not the first
     repeated: set[Request] = field(default_factory=set)
 
@@ -103,7 +106,7 @@ def send(
         )
         for outcome in outcomes:
             count = failures + (outcome.request in sent.repeated)
-            _sort(provider, outcome, sent, failures=count, policy=terms.policy)
+            _sort(provider, outcome, sent, base_url=endpoint.base_url, failures=count, policy=terms.policy)
         sent.left_wait_s = _told_to_wait_s(sent.troubles)
         if not sent.left or sent.left_wait_s:
             break
@@ -164,13 +167,16 @@ def reserve(context: Context, provider: str, terms: Terms, todo: Sequence[Reques
     return context.pacer.take(provider, limits, len(todo), weight, max_wait_s=max_wait_s)
 
 
-def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures: int, policy: Policy) -> None:
+def _sort(
+    provider: Provider, outcome: Answer | Failure, sent: Sent, *, base_url: str, failures: int, policy: Policy
+) -> None:
     """Put one outcome where it belongs; the page after a good one, or a request to repeat at once, is left to send."""
     index = None
     if isinstance(outcome, Answer):
         error = provider.error_of(outcome)
         sent.answers.append(StoredAnswer(outcome, None if error is None else _rule(error)))
         if error is None:
+            sent.traces.append(Trace(outcome, base_url, answer=len(sent.answers) - 1))
             following = provider.next_page(outcome.request, outcome)
             sent.left += [] if following is None else [following]
             return
@@ -182,6 +188,7 @@ def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures
         error = failure_to_error(outcome, provider.facts.name)
         cause = error if outcome.kind == "too_large" else outcome.kind
         decision = decide(cause, failures, random.Random(), policy)
+    sent.traces.append(Trace(outcome, base_url, error, index))
     if isinstance(decision, RetryNow):
         sent.repeated.add(outcome.request)
         sent.left.append(outcome.request)

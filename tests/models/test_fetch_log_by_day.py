@@ -79,4 +79,3 @@ def test_the_way_back_keeps_the_rows_and_forgets_what_the_months_had_no_room_for
     assert select(monthly, "SELECT payload_key, at FROM fetch_log ORDER BY id") == ROWS
     migrate.upgrade(monthly)
     assert select(monthly, "SELECT payload_key, at FROM fetch_log ORDER BY id") == ROWS
-

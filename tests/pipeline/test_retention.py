@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 from sqlalchemy import text
 
+from ingest.archive import Place
 from ingest.market.records import DATASETS
-from ingest.payloads import Place, payload_key
+from ingest.payloads import payload_key
 from ingest.pipeline.context import Context
 from ingest.pipeline.retention import Report, kept_days, retain
 from ingest.pipeline.retention_order import PAGE_ROWS
@@ -176,7 +177,7 @@ def test_the_log_s_partitions_are_dropped_once_they_are_empty(farm, kept):
     farm.change("DELETE FROM findings")
     found = tally(kept(), "fetch_log")
     assert (found.rows, found.partitions) == (1, 1)
-    assert farm.value("SELECT to_regclass('fetch_log_m2019_05')") is None
+    assert farm.value("SELECT to_regclass('fetch_log_d2019_05_06')") is None
     put_fetch(farm_again(farm), at, job_id=8)
     assert farm.value("SELECT count(*) FROM fetch_log") == 1
 
