@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING
-
-import structlog
 
 from ingest.archive import Place, Segment, from_record, is_before, to_record
 from ingest.errors import FixRequest
@@ -32,8 +31,6 @@ TIMEOUT_S, RETRIES, RETRY_S = 10, 2, 15
 PAGE = 1000
 _SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
-log = structlog.get_logger(__name__)
-
 
 class BucketArchive:
     """Payloads as objects. Made after the fork: obstore's threads don't survive one."""
@@ -43,49 +40,37 @@ class BucketArchive:
 
     def append(self, key: str, blob: bytes, now: datetime) -> Place:
         """Store a payload as an object and return its place. Cost: one request. Raises OSError when S3 refuses."""
-        from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra package
-
         name = f"{now.astimezone(UTC):%Y-%m-%d/%H}/{key.replace(':', '-')}.seg"
-        try:
+        with _os_errors():
             self._store.put(name, to_record(key, blob))
-        except BaseError as error:
-            raise OSError(_line(error)) from None
         return Place(name, 0, len(blob))
 
     def read(self, key: str, place: Place) -> bytes | None:
         """Return the payload, or None when its object is gone or holds something else. Raises OSError without S3."""
-        from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra package
-
         try:
-            record = self._store.get(place.segment).bytes().to_bytes()
+            with _os_errors():
+                record = self._store.get(place.segment).bytes().to_bytes()
         except FileNotFoundError:
             return None
-        except BaseError as error:
-            raise OSError(_line(error)) from None
         return from_record(key, place, BytesIO(record[place.position :]))
 
     def segments(self, before: date) -> Iterator[Segment]:
         """Yield the objects of the days before that one, oldest first: S3 lists them in the order of their names."""
-        for page in self._store.list():
-            for one in page:
-                name = str(one["path"])
-                day = name.partition("/")[0]
-                if is_before(day, before):
-                    yield Segment(name, one["size"])
-                elif is_before(day, date.max):
-                    return
+        with _os_errors():
+            for page in self._store.list():
+                for one in page:
+                    day = one["path"].partition("/")[0]
+                    if is_before(day, before):
+                        yield Segment(one["path"], one["size"])
+                    elif is_before(day, date.max):
+                        return
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete these objects, a thousand a request."""
-        from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra package
-
-        try:
-            for first in range(0, len(names), PAGE):
+        for first in range(0, len(names), PAGE):
+            # Some servers say of an object that it was gone already; S3 does not.
+            with suppress(FileNotFoundError), _os_errors():
                 self._store.delete(list(names[first : first + PAGE]))
-        except FileNotFoundError:  # some servers say so, S3 does not
-            return
-        except BaseError as error:
-            raise OSError(_line(error)) from None
 
     def close(self) -> None:
         """Nothing is open between two calls."""
@@ -108,6 +93,12 @@ def _open(address: BucketAddress) -> S3Store:
     )
 
 
-def _line(error: Exception) -> str:
-    """Return the first line of obstore's message; the others show its insides."""
-    return str(error).partition("\n")[0]
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Turn obstore's own errors into OSError, with the first line of their message: the others show its insides."""
+    from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra package
+
+    try:
+        yield
+    except BaseError as error:
+        raise OSError(str(error).partition("\n")[0]) from None

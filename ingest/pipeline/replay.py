@@ -132,7 +132,7 @@ def _series_ids(context: Context, window: Window) -> dict[str, int]:
     if window.instruments:
         query = query.where(Series.instrument.in_(window.instruments))
     with context.sessions() as session:
-        return dict(session.execute(query).tuples().all())
+        return {row.instrument: row.id for row in session.execute(query)}
 
 
 def _logged(context: Context, window: Window) -> Iterator[FetchLog]:

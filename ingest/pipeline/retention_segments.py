@@ -7,14 +7,13 @@ keeps the rows that these refer to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from ingest.archive import Segment
 from ingest.pipeline.context import Context
 from ingest.pipeline.retention_tally import Span, Tally
 
@@ -38,6 +37,8 @@ _UNVERIFIED = text(
     " AND updated_at >= CAST(:oldest AS timestamptz) - interval '1 day' AND updated_at < :end)"
 )
 
+log = structlog.get_logger(__name__)
+
 
 def delete_segments(context: Context, span: Span) -> Tally:
     """Delete the segments of UTC days that ended before `span.cutoff`, and the folders that become empty.
@@ -45,24 +46,32 @@ def delete_segments(context: Context, span: Span) -> Tally:
     Of this machine's archive: where workers on several machines keep folders of their own, each needs its own run.
     """
     tally = Tally("archive", span.keep_days)
+    try:
+        _delete(context, span, tally)
+    except OSError as error:  # the other steps have work all the same
+        tally.is_complete = False
+        log.warning("archive_not_cleaned", error=str(error))
+    return tally
+
+
+def _delete(context: Context, span: Span, tally: Tally) -> None:
     first_kept = span.cutoff.astimezone(UTC).date()
     segments = context.archive.segments(first_kept)
-    page = _next_page(segments)
+    page = list(islice(segments, _PAGE))
     if not page:
-        return tally
+        return
     held = _held(context, span, datetime(first_kept.year, first_kept.month, first_kept.day, tzinfo=UTC))
     while page:
         if span.is_over:
             tally.is_complete = False
-            return tally
+            return
         going = [one for one in page if one.name not in held]
         if not span.dry_run:
             context.archive.delete([one.name for one in going])
         tally.held += len(page) - len(going)
         tally.segments += len(going)
         tally.size_bytes += sum(one.size_bytes for one in going)
-        page = _next_page(segments)
-    return tally
+        page = list(islice(segments, _PAGE))
 
 
 def unverified_segments(session: Session, keep_days: int, *, now: datetime, end: datetime) -> list[str]:
@@ -81,7 +90,3 @@ def _held(context: Context, span: Span, first_kept: datetime) -> set[str]:
     with context.sessions() as session:
         held = set(session.scalars(_HELD, {"end": end}))
         return held.union(unverified_segments(session, span.keep_days, now=now, end=end))
-
-
-def _next_page(segments: Iterator[Segment]) -> list[Segment]:
-    return list(islice(segments, _PAGE))
