@@ -4,8 +4,8 @@ An object a payload, because S3 can't append: a segment would have to be held ba
 container loses with its process. So it is stored, and acknowledged, before the fetch's transaction names it; a SIGKILL
 leaves at most an object that nobody refers to. The price is a request each (docs/operations.md).
 
-Needs the extra package obstore. Invariant: no credential stands in an address; obstore finds them as every S3 client
-does (AWS_ACCESS_KEY_ID and its like, a profile's or a machine's role).
+Imported only where a bucket is named, since obstore is an extra package. Invariant: no credential stands in an address;
+obstore finds them as every S3 client does (AWS_ACCESS_KEY_ID and its like, a profile's or a machine's role).
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
-from typing import TYPE_CHECKING
+
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from ingest.archive import Place, Segment, from_record, is_before, to_record
-from ingest.errors import FixRequest
 from ingest.settings import BucketAddress
 from ingest.telemetry import register_secret
-
-if TYPE_CHECKING:
-    from obstore.store import S3Store
 
 #: A fetch waits for its object, and its lease is renewed meanwhile: three tries of 10 s at most fit into the task's 75.
 TIMEOUT_S, RETRIES, RETRY_S = 10, 2, 15
@@ -77,10 +75,6 @@ class BucketArchive:
 
 
 def _open(address: BucketAddress) -> S3Store:
-    try:
-        from obstore.store import S3Store  # noqa: PLC0415 - an extra package
-    except ImportError:
-        raise FixRequest("TICKFARM_ARCHIVE_URL needs the extra package: pip install 'tickfarm[s3]'") from None
     for name in _SECRETS:
         register_secret(os.environ.get(name, ""))
     return S3Store(
@@ -96,8 +90,6 @@ def _open(address: BucketAddress) -> S3Store:
 @contextmanager
 def _os_errors() -> Iterator[None]:
     """Turn obstore's own errors into OSError, with the first line of their message: the others show its insides."""
-    from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra package
-
     try:
         yield
     except BaseError as error:

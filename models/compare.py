@@ -52,11 +52,36 @@ def compare(
     """Compare what is staged in this transaction with what is stored of these series in `[start, end)`."""
     table = table_of(dataset)
     names = list(table.primary_key.columns.keys())
-    keys = ", ".join(names)
     said = [*value_columns(dataset), *(["is_final"] if "is_final" in table.c else [])]
-    same = " AND ".join(f"stored.{name} IS NOT DISTINCT FROM staged.{name}" for name in said)
     session.execute(text(f"ANALYZE {staging_name(dataset)}"))
-    verdicts = (
+    judged = _judged(dataset, names, said)
+    verdicts = session.execute(text(f"{judged} SELECT verdict, count(*) FROM judged GROUP BY 1"))
+    counts: dict[str, int] = {str(verdict): int(count) for verdict, count in verdicts}
+    changed = session.execute(
+        text(
+            f"{judged} SELECT series_id, ts, key, old, new FROM judged WHERE verdict IN ('new', 'differing')"
+            " ORDER BY series_id, ts, key LIMIT :most"
+        ),
+        {"most": most_rows},
+    )
+    rows = [
+        Difference(one.series_id, one.ts, one.key, one.old and _said(one.old, said), _said(one.new, said))
+        for one in changed
+    ]
+    only_stored = text(
+        f"SELECT count(*) FROM {dataset} AS stored WHERE series_id = ANY(:series) AND ts >= :start AND ts < :end"
+        f" AND NOT EXISTS (SELECT FROM {staging_name(dataset)} AS staged"
+        f" WHERE ({_of('staged', names)}) = ({_of('stored', names)}))"
+    )
+    bounds = {"series": list(series), "start": start, "end": end}
+    return Comparison(**counts, only_stored=int(session.scalar(only_stored, bounds) or 0), rows=rows)
+
+
+def _judged(dataset: str, names: Sequence[str], said: Sequence[str]) -> str:
+    """Return the beginning of a query in which `judged` has a verdict on every staged row."""
+    keys = ", ".join(names)
+    same = " AND ".join(f"stored.{name} IS NOT DISTINCT FROM staged.{name}" for name in said)
+    return (
         f"WITH staged AS (SELECT DISTINCT ON ({keys}) * FROM {staging_name(dataset)}"
         f" ORDER BY {keys}, observed_at DESC),"
         f" judged AS (SELECT staged.series_id, staged.ts, {names[2] if names[2:] else 'NULL::bigint'} AS key,"
@@ -66,28 +91,6 @@ def compare(
         " to_jsonb(stored)::text AS old, to_jsonb(staged)::text AS new"
         f" FROM staged LEFT JOIN {dataset} AS stored USING ({keys}))"
     )
-    judged = session.execute(text(f"{verdicts} SELECT verdict, count(*) FROM judged GROUP BY 1"))
-    counts: dict[str, int] = {str(verdict): int(count) for verdict, count in judged}
-    changed = session.execute(
-        text(
-            f"{verdicts} SELECT series_id, ts, key, old, new FROM judged WHERE verdict IN ('new', 'differing')"
-            " ORDER BY series_id, ts, key LIMIT :most"
-        ),
-        {"most": most_rows},
-    )
-    rows = [
-        Difference(one.series_id, one.ts, one.key, one.old and _said(one.old, said), _said(one.new, said))
-        for one in changed
-    ]
-    only_stored = session.scalar(
-        text(
-            f"SELECT count(*) FROM {dataset} AS stored WHERE series_id = ANY(:series) AND ts >= :start AND ts < :end"
-            f" AND NOT EXISTS (SELECT FROM {staging_name(dataset)} AS staged WHERE ({_of('staged', names)})"
-            f" = ({_of('stored', names)}))"
-        ),
-        {"series": list(series), "start": start, "end": end},
-    )
-    return Comparison(**counts, only_stored=only_stored or 0, rows=rows)
 
 
 def _of(alias: str, names: Sequence[str]) -> str:

@@ -120,23 +120,14 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
     table = table_of(dataset)
     columns = copy_columns(dataset)
     key = tuple(table.primary_key.columns.keys())
-    values = value_columns(dataset)
     upsert = insert(table).from_select(columns, _latest_of_each_key(dataset, table))
-    changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in values)
+    changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in value_columns(dataset))
     was_final = "old.is_final" if "is_final" in columns else str(dataset in _ONLY_WHEN_CHANGED).lower()
-    is_newer = table.c.observed_at < upsert.excluded.observed_at
-    if read_anew:
-        said = [*values, "is_final"] if "is_final" in columns else values
-        differs = (table.c[name].is_distinct_from(upsert.excluded[name]) for name in said)
-        is_newer = and_(table.c.observed_at <= upsert.excluded.observed_at, or_(*differs))
-    elif dataset in _ONLY_WHEN_CHANGED:
-        differs = (table.c[name].is_distinct_from(upsert.excluded[name]) for name in values)
-        is_newer = and_(is_newer, or_(*differs))
     written = (
         upsert.on_conflict_do_update(
             index_elements=key,
             set_={name: upsert.excluded[name] for name in columns if name not in key},
-            where=is_newer,
+            where=_wins(dataset, table, upsert.excluded, read_anew=read_anew),
         )
         .returning(
             table.c.series_id,
@@ -159,6 +150,15 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
         .select_from(written)
         .add_cte(_revisions(written), _ledger(written))
     )
+
+
+def _wins(dataset: str, table: Table, new: Any, *, read_anew: bool) -> Any:
+    """Say which rows that are there already give way."""
+    if not read_anew and dataset not in _ONLY_WHEN_CHANGED:
+        return table.c.observed_at < new.observed_at
+    said = [*value_columns(dataset), *(["is_final"] if "is_final" in table.c else [])]
+    is_newer = table.c.observed_at <= new.observed_at if read_anew else table.c.observed_at < new.observed_at
+    return and_(is_newer, or_(*(table.c[name].is_distinct_from(new[name]) for name in said)))
 
 
 def _latest_of_each_key(dataset: str, table: Table) -> Any:

@@ -13,7 +13,6 @@ from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
 from ingest.archive import Archive, FolderArchive
-from ingest.bucket import BucketArchive
 from ingest.errors import FixRequest
 from ingest.payloads import Payloads
 from ingest.pipeline.leases import LeaseKeeper
@@ -62,8 +61,7 @@ class Context:
     @cached_property
     def archive(self) -> Archive:
         """Return where payloads are kept for days."""
-        bucket = self.settings.archive_bucket
-        return FolderArchive(self.settings.archive_dir) if bucket is None else BucketArchive(bucket)
+        return open_archive(self.settings)
 
     @cached_property
     def client(self) -> Client:
@@ -106,6 +104,18 @@ class Context:
             self.redis.close()
         if "sessions" in opened:
             self.sessions.kw["bind"].dispose()
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Return the folder or the bucket that the settings name."""
+    bucket = settings.archive_bucket
+    if bucket is None:
+        return FolderArchive(settings.archive_dir)
+    try:
+        from ingest.bucket import BucketArchive  # noqa: PLC0415 - obstore may be absent
+    except ImportError:
+        raise FixRequest("TICKFARM_ARCHIVE_URL needs an extra package: pip install 'tickfarm[s3]'") from None
+    return BucketArchive(bucket)
 
 
 def open_redis(url: str) -> Redis:

@@ -15,7 +15,7 @@ from ingest.archive import Place, to_record
 from ingest.bucket import BucketArchive
 from ingest.errors import FixRequest
 from ingest.payloads import payload_key
-from ingest.pipeline.context import Context
+from ingest.pipeline.context import Context, open_archive
 from ingest.pipeline.replay import Window, replay
 from ingest.pipeline.retention import retain
 from ingest.settings import CHECKOUT, BucketAddress
@@ -114,12 +114,13 @@ def test_a_server_that_cannot_be_reached_is_an_error_of_the_system_within_second
     assert datetime.now(UTC) - began < timedelta(seconds=30)
 
 
-def test_without_the_extra_package_it_is_said_what_to_install(monkeypatch, address):
-    for name in [name for name in sys.modules if name.partition(".")[0] == "obstore"]:
+def test_without_the_extra_package_it_is_said_what_to_install(monkeypatch, settings_of, address):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "obstore" or name == "ingest.bucket"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "obstore", None)
+    settings = settings_of(tickfarm_archive_dir=None, tickfarm_archive_url=f"s3://{BUCKET}")
     with pytest.raises(FixRequest, match=r"pip install 'tickfarm\[s3\]'"):
-        BucketArchive(address)
+        open_archive(settings)
 
 
 @pytest.fixture
