@@ -16,7 +16,7 @@ from ingest import providers
 from ingest.errors import FixRequest, UnknownName
 from ingest.pipeline import jobs as pipeline
 from ingest.pipeline.job_views import JobView, list_jobs, show_job
-from local.shown_jobs import fetches_table, job_table, jobs_table
+from local.shown_jobs import failures_table, fetches_table, job_table, jobs_table
 from models import Base
 from models.jobs import STATES
 
@@ -68,6 +68,9 @@ def show(job_id: JobId, as_json: Json = False) -> None:
     out.print(f"findings   {document['findings']}")
     if document["fetches"]:
         out.print(fetches_table(document["fetches"]))
+    if document["failures"]:
+        out.print("failed requests")
+        out.print(failures_table(document["failures"]))
     if document["children"]:
         out.print("children")
         out.print(jobs_table(document["children"]))
@@ -93,6 +96,7 @@ def _document(view: JobView) -> dict[str, Any]:
         "job": _row(view.job),
         "findings": view.findings,
         "fetches": [_row(one) for one in view.fetches],
+        "failures": [_row(one) for one in view.failures],
         "children": [_row(one) for one in view.children],
         "dead_letters": [_row(one) for one in view.letters],
     }

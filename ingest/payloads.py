@@ -1,38 +1,31 @@
 """Payloads: the raw answers of one fetch, and the batch normalized from them, kept under keys while in flight.
 
-In flight they lie in Redis (with a TTL); every payload is also appended to the archive, whose segments are one file an
-hour and process, so that no two writers share one. A payload that Redis lost or refused is read from the archive.
-Invariant: what is read back is what was written (a checksum is verified), or it is reported absent.
+In flight they lie in Redis (with a TTL); every payload is also appended to the archive (archive.py). One that Redis
+lost or refused is read from there. Invariant: no payload holds a secret, even if the provider's answer quoted it.
 """
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import socket
 import struct
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from datetime import datetime
+from typing import Any
 
 import structlog
 import zstandard
 from redis import Redis
 from redis.exceptions import RedisError
 
+from ingest.archive import Archive, Place
+from ingest.telemetry import holds_secret, redact, redact_bytes
 from ingest.wire import Answer, Request
 
 #: In flight a payload waits seconds; an hour survives a long pause of PostgreSQL. The archive keeps it longer.
 TTL_S = 3600
 #: zstd's level 1 packs JSON to about a third at some 400 MB/s; higher levels cost more CPU than the bytes they save.
 _LEVEL = 1
-#: A record in a segment: magic, CRC-32 of what follows, key length, body length; then key, then body.
-_RECORD = struct.Struct(">4sIHI")
-_MAGIC = b"tfp1"
 
 log = structlog.get_logger(__name__)
 
@@ -45,15 +38,6 @@ class StoredAnswer:
     rule: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in the archive a payload lies."""
-
-    segment: str
-    position: int
-    size_bytes: int
-
-
 def payload_key(job_id: int, attempt: int) -> str:
     """Return the name of a fetch's payload, in Redis, the archive, fetch_log and findings alike."""
     return f"tickfarm:payload:{job_id}:{attempt}"
@@ -64,8 +48,14 @@ def batch_key(job_id: int, payload: str) -> str:
     return f"tickfarm:batch:{job_id}:{payload.rsplit(':', 1)[-1]}"
 
 
-def pack(answers: Sequence[StoredAnswer]) -> bytes:
-    """Return the answers as one compressed blob. Requests are kept without base URL and key."""
+def pack(answers: Sequence[StoredAnswer], call: Mapping[str, Any] | None = None) -> bytes:
+    """Return the answers, and the call they are for, as one compressed blob, without any registered secret.
+
+    Requests are kept without base URL and key. `call` is JSON: with it the answers can be read without their job.
+    """
+    bodies = [kept.answer.body for kept in answers]
+    if holds_secret(b"".join(bodies)):
+        bodies = [redact_bytes(body) for body in bodies]
     heads = [
         {
             "request": request_to(kept.answer.request),
@@ -74,38 +64,50 @@ def pack(answers: Sequence[StoredAnswer]) -> bytes:
             "sent_at": kept.answer.sent_at.isoformat(),
             "received_at": kept.answer.received_at.isoformat(),
             "rule": kept.rule,
-            "size_bytes": len(kept.answer.body),
+            "size_bytes": len(body),
         }
-        for kept in answers
+        for kept, body in zip(answers, bodies, strict=True)
     ]
-    head = json.dumps(heads, separators=(",", ":")).encode()
-    blob = b"".join((struct.pack(">I", len(head)), head, *(kept.answer.body for kept in answers)))
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(blob)
+    head = redact(json.dumps({"call": call, "answers": heads}, separators=(",", ":"))).encode()
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join((struct.pack(">I", len(head)), head, *bodies)))
 
 
 def unpack(blob: bytes) -> list[StoredAnswer]:
     """Return the answers of a packed blob."""
-    raw = zstandard.ZstdDecompressor().decompress(blob)
-    (length,) = struct.unpack_from(">I", raw)
-    at = 4 + length
+    head, raw, at = _opened(blob)
     answers = []
-    for head in json.loads(raw[4:at]):
-        body = raw[at : at + head["size_bytes"]]
-        at += head["size_bytes"]
+    for one in head["answers"]:
+        body = raw[at : at + one["size_bytes"]]
+        at += one["size_bytes"]
         answers.append(
             StoredAnswer(
                 Answer(
-                    request=request_from(head["request"]),
-                    status=head["status"],
-                    headers=head["headers"],
+                    request=request_from(one["request"]),
+                    status=one["status"],
+                    headers=one["headers"],
                     body=body,
-                    sent_at=datetime.fromisoformat(head["sent_at"]),
-                    received_at=datetime.fromisoformat(head["received_at"]),
+                    sent_at=datetime.fromisoformat(one["sent_at"]),
+                    received_at=datetime.fromisoformat(one["received_at"]),
                 ),
-                head["rule"],
+                one["rule"],
             )
         )
     return answers
+
+
+def call_of(blob: bytes) -> Mapping[str, Any] | None:
+    """Return the call that a packed blob's answers are for; None in one that was packed without it."""
+    call = _opened(blob)[0]["call"]
+    return call if isinstance(call, dict) else None
+
+
+def _opened(blob: bytes) -> tuple[dict[str, Any], bytes, int]:
+    """Return a blob's head, all its bytes, and where in these the bodies begin."""
+    raw = zstandard.ZstdDecompressor().decompress(blob)
+    (length,) = struct.unpack_from(">I", raw)
+    head = json.loads(raw[4 : 4 + length])
+    # Until 2026-11 the head was the list alone.
+    return head if isinstance(head, dict) else {"call": None, "answers": head}, raw, 4 + length
 
 
 def request_to(request: Request) -> dict[str, Any]:
@@ -144,62 +146,6 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-class Archive:
-    """Append-only segments of payloads: `<folder>/<day>/<hour>-<host>-<pid>.seg`, written by one process each."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._name: str | None = None
-        self._pid = 0
-        self._file: BinaryIO | None = None
-
-    def append(self, key: str, blob: bytes, now: datetime) -> Place:
-        """Append a payload and return its place. One write call, so that a crash leaves at most one torn tail.
-
-        Raises OSError when the disk is full or the folder can't be written.
-        """
-        file, name = self._open(now)
-        key_bytes = key.encode()
-        checksum = zlib.crc32(blob, zlib.crc32(key_bytes))
-        record = _RECORD.pack(_MAGIC, checksum, len(key_bytes), len(blob)) + key_bytes + blob
-        written = file.write(record)
-        if written != len(record):
-            raise OSError(errno.ENOSPC, f"the disk took {written} of {len(record)} bytes", str(self._folder / name))
-        # Where the system put it: right even if somebody else appended to the same file meanwhile.
-        return Place(name, file.tell() - len(record), len(blob))
-
-    def read(self, key: str, place: Place) -> bytes | None:
-        """Return the payload at that place, or None when the segment is gone, torn or holds something else."""
-        name = key.encode()
-        try:
-            with (self._folder / place.segment).open("rb") as file:
-                file.seek(place.position)
-                magic, checksum, *lengths = _RECORD.unpack(file.read(_RECORD.size))
-                # Before anything is read by them: a spoilt length could ask for gigabytes.
-                if magic != _MAGIC or lengths != [len(name), place.size_bytes]:
-                    return None
-                found, blob = file.read(len(name)), file.read(place.size_bytes)
-        except (OSError, struct.error):
-            return None
-        return blob if found == name and zlib.crc32(blob, zlib.crc32(found)) == checksum else None
-
-    def close(self) -> None:
-        """Close the segment. Appending opens it again."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _open(self, now: datetime) -> tuple[BinaryIO, str]:
-        pid = os.getpid()
-        name = f"{now.astimezone(UTC):%Y-%m-%d}/{now.astimezone(UTC):%H}-{socket.gethostname()}-{pid}.seg"
-        if self._file is None or name != self._name or pid != self._pid:
-            self.close()
-            path = self._folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file, self._name, self._pid = path.open("ab", buffering=0), name, pid
-        return self._file, name
-
-
 class Payloads:
     """Puts payloads and batches in flight, and gets them back from wherever they still are.
 
@@ -234,7 +180,15 @@ class Payloads:
     def get(self, key: str, place: Place | None) -> bytes | None:
         """Return a payload from Redis or else the archive, or None when neither has it."""
         blob = self.get_batch(key)
-        return self._archive.read(key, place) if blob is None and place is not None else blob
+        return self.archived(key, place) if blob is None and place is not None else blob
+
+    def archived(self, key: str, place: Place) -> bytes | None:
+        """Return a payload from the archive, or None when it is not there, or can't be reached."""
+        try:
+            return self._archive.read(key, place)
+        except OSError as error:
+            log.warning("archive_unreadable", key=key, error=str(error))
+            return None
 
     def put_batch(self, key: str, batch: bytes) -> None:
         """Put a normalized batch into Redis. It can always be made again from its payload."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
+from html import escape
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -23,7 +25,23 @@ _secrets: set[str] = set()
 def register_secret(value: str) -> None:
     """Keep a value out of every log line and dead letter from now on, as it is, in a URL, in JSON and in a repr."""
     if len(value) >= _SHORTEST_SECRET:
-        _secrets.update((value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]))
+        _secrets.update(_spellings(value))
+
+
+def _spellings(value: str) -> set[str]:
+    """Return how URLs, JSON (slashes escaped or not, ASCII or not), HTML and a repr write the value."""
+    in_json = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    in_url = {quote(value, safe=""), quote(value), quote_plus(value)}
+    return {
+        value,
+        repr(value)[1:-1],
+        escape(value),
+        escape(value, quote=False),
+        *in_json,
+        *(one.replace("/", "\\/") for one in in_json),
+        *in_url,
+        *(re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), one) for one in in_url),
+    }
 
 
 def redact(text: str) -> str:
@@ -32,6 +50,29 @@ def redact(text: str) -> str:
     for secret in sorted(_secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
+
+
+def holds_secret(body: bytes) -> bool:
+    """Say whether a registered secret stands in it: some 30 searches of 10 GB/s each, where no copy is made."""
+    return any(secret.encode(errors="surrogateescape") in body for secret in tuple(_secrets))
+
+
+def redact_bytes(body: bytes) -> bytes:
+    """Return a body with every registered secret replaced by ***, in UTF-8: whatever parsed before still parses.
+
+    A secret of digits alone becomes 0, and only where no longer number holds it: in JSON it may stand without quotes.
+    """
+    for secret in sorted(_secrets, key=len, reverse=True):
+        spelling = secret.encode(errors="surrogateescape")
+        if spelling in body:
+            alone = re.compile(rb"(?<![0-9.])%b(?![0-9.])" % spelling)
+            body = alone.sub(b"0", body) if spelling.isdigit() else body.replace(spelling, b"***")
+    return body
+
+
+def redact_error(error: Exception) -> None:
+    """Take every registered secret out of an error's message, which may quote what a provider said."""
+    error.args = tuple(redact(one) if isinstance(one, str) else one for one in error.args)
 
 
 def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: int = logging.INFO) -> None:

@@ -47,6 +47,15 @@ def fetches_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def failures_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the table of a job's failed requests."""
+    table = Table("attempt", "status", "cause", "ms", "request", "error", box=None, pad_edge=False)
+    for row in rows:
+        counts = (str(row["attempt"]), str(row["status"] or "-"), row["cause"], str(row["duration_ms"]))
+        table.add_row(*counts, row["base_url"] + row["url"], str(row["error"] or "")[:_ERROR_LETTERS])
+    return table
+
+
 def retention_table(tallies: Iterable[Tally]) -> Table:
     """Return the table of what is kept how long, what went (or would go), and what stayed though it is old."""
     table = Table("what", "kept", "rows", "days", "partitions", "files", "stays all the same", box=None, pad_edge=False)
@@ -65,7 +74,7 @@ def _held(tally: Tally) -> str:
     """Say what is old and stays, and that there was not the time for everything."""
     parts = []
     if tally.held and tally.what == "archive":
-        parts.append(f"{tally.held:,} files that findings or open jobs refer to")
+        parts.append(f"{tally.held:,} files that findings, open jobs or unverified days refer to")
     elif tally.held:
         parts.append(f"{tally.held:,} series-days that are not verified ({tally.held_rows:,} rows)")
     if not tally.is_complete:

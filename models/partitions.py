@@ -5,34 +5,55 @@ A partition is created by itself and then attached: attaching lets readers and w
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Literal
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Literal, assert_never
 
 from psycopg2.errors import CheckViolation
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-PARTITIONED: dict[str, Literal["year", "month"]] = {
+PARTITIONED: dict[str, Literal["year", "month", "day"]] = {
     "bars": "year",
     "trades": "month",
     "quotes": "month",
     "books": "month",
-    "fetch_log": "month",
+    "fetch_log": "day",
 }
 #: One number for all partition DDL of the farm: two processes that need the same partition take turns.
 _LOCK = 7_461_002
+_NAME = re.compile(r"_[ymd](\d{4})(?:_(\d{2}))?(?:_(\d{2}))?")
 
 
 def partition_of(table: str, ts: datetime) -> tuple[str, datetime, datetime]:
     """Return name, start and end (half-open) of the partition a row of that time, in whatever zone, belongs to."""
     ts = ts.astimezone(UTC)
-    if PARTITIONED[table] == "year":
-        start = datetime(ts.year, 1, 1, tzinfo=UTC)
-        return f"{table}_y{ts.year:04d}", start, datetime(ts.year + 1, 1, 1, tzinfo=UTC)
-    start = datetime(ts.year, ts.month, 1, tzinfo=UTC)
-    following = datetime(ts.year + ts.month // 12, ts.month % 12 + 1, 1, tzinfo=UTC)
-    return f"{table}_m{ts.year:04d}_{ts.month:02d}", start, following
+    match PARTITIONED[table]:
+        case "year":
+            start = datetime(ts.year, 1, 1, tzinfo=UTC)
+            return f"{table}_y{ts.year:04d}", start, datetime(ts.year + 1, 1, 1, tzinfo=UTC)
+        case "month":
+            start = datetime(ts.year, ts.month, 1, tzinfo=UTC)
+            following = datetime(ts.year + ts.month // 12, ts.month % 12 + 1, 1, tzinfo=UTC)
+            return f"{table}_m{ts.year:04d}_{ts.month:02d}", start, following
+        case "day":
+            start = datetime(ts.year, ts.month, ts.day, tzinfo=UTC)
+            return f"{table}_d{ts.year:04d}_{ts.month:02d}_{ts.day:02d}", start, start + timedelta(days=1)
+        case width:
+            assert_never(width)
+
+
+def partition_named(table: str, name: str) -> tuple[str, datetime, datetime] | None:
+    """Return the same of a partition's name; None where it is no name that we give."""
+    match = _NAME.fullmatch(name.removeprefix(table))
+    if match is None:
+        return None
+    try:
+        one = partition_of(table, datetime(int(match[1]), int(match[2] or 1), int(match[3] or 1), tzinfo=UTC))
+    except ValueError:
+        return None
+    return one if one[0] == name else None
 
 
 def partitions_between(table: str, first: datetime, last: datetime) -> list[tuple[str, datetime, datetime]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
-from typing import Any
+from typing import IO, Any
 
 import psycopg2
 from sqlalchemy import Column, Connection, Select, Table, and_, case, cast, func, literal_column, or_, select, text
@@ -46,7 +46,13 @@ class Written:
 
 def copy_columns(dataset: str) -> tuple[str, ...]:
     """Return the columns of the staging table, in the order `write` expects them in the CSV."""
-    return tuple(_table(dataset).c.keys())
+    return tuple(table_of(dataset).c.keys())
+
+
+def value_columns(dataset: str) -> list[str]:
+    """Return the columns that say what a row is, without its key and how it came here."""
+    table = table_of(dataset)
+    return [name for name in table.c.keys() if name not in (*table.primary_key.columns.keys(), *_PROVENANCE)]  # noqa: SIM118
 
 
 def write(session: Session, dataset: str, csv: bytes) -> Written:
@@ -54,6 +60,12 @@ def write(session: Session, dataset: str, csv: bytes) -> Written:
 
     Runs inside the caller's transaction: three round trips, whatever the number of rows. Repeating it changes nothing.
     """
+    stage(session, dataset, BytesIO(csv))
+    return write_staged(session, dataset)
+
+
+def stage(session: Session, dataset: str, csv: IO[bytes]) -> None:
+    """Put the rows of `csv` into the connection's staging table, which the end of the transaction empties."""
     connection = session.connection()
     driver = connection.connection.driver_connection
     if driver is None:
@@ -61,56 +73,61 @@ def write(session: Session, dataset: str, csv: bytes) -> Written:
     for statement in _staging_ddl(dataset):
         session.execute(text(statement))
     _copy(connection, driver, dataset, csv)
-    inserted, updated, revised = session.execute(_statement(dataset)).one()
+
+
+def write_staged(session: Session, dataset: str, *, read_anew: bool = False) -> Written:
+    """Store what was staged in this transaction.
+
+    `read_anew`: the same answers were read once more, so an observation of the same moment wins too, where it says
+    something else; what says the same is left alone.
+    """
+    inserted, updated, revised = session.execute(_statement(dataset, read_anew=read_anew)).one()
     return Written(inserted, updated, revised)
 
 
-def _copy(connection: Connection, driver: Any, dataset: str, csv: bytes) -> None:
+def _copy(connection: Connection, driver: Any, dataset: str, csv: IO[bytes]) -> None:
     """COPY past SQLAlchemy, but fail as SQLAlchemy does: callers tell by its classes what is worth a retry."""
-    statement = f"COPY {_staging_name(dataset)} FROM STDIN (FORMAT csv)"
+    statement = f"COPY {staging_name(dataset)} FROM STDIN (FORMAT csv)"
     try:
         with driver.cursor() as cursor:
-            cursor.copy_expert(statement, BytesIO(csv))
+            cursor.copy_expert(statement, csv)
     except psycopg2.Error as error:
         wrapped = DBAPIError.instance(statement, None, error, psycopg2.Error, hide_parameters=True)
         raise wrapped from error
 
 
-def _table(dataset: str) -> Table:
+def table_of(dataset: str) -> Table:
+    """Return the dataset's table."""
     table = _TABLES[dataset].__table__
     if not isinstance(table, Table):
         raise TypeError(f"{dataset} is no table")
     return table
 
 
-def _staging_name(dataset: str) -> str:
+def staging_name(dataset: str) -> str:
+    """Return the name of the temporary table that its rows are staged in."""
     return f"{dataset}_staging"
 
 
 @cache
 def _staging_ddl(dataset: str) -> tuple[str, ...]:
     """A temporary table per connection: no WAL, no vacuum, empty again at each commit."""
-    return (f"CREATE TEMP TABLE IF NOT EXISTS {_staging_name(dataset)} (LIKE {dataset}) ON COMMIT DELETE ROWS",)
+    return (f"CREATE TEMP TABLE IF NOT EXISTS {staging_name(dataset)} (LIKE {dataset}) ON COMMIT DELETE ROWS",)
 
 
 @cache
-def _statement(dataset: str) -> Select[int, int, int]:
-    table = _table(dataset)
+def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
+    table = table_of(dataset)
     columns = copy_columns(dataset)
     key = tuple(table.primary_key.columns.keys())
-    values = [name for name in columns if name not in (*key, *_PROVENANCE)]
     upsert = insert(table).from_select(columns, _latest_of_each_key(dataset, table))
-    changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in values)
+    changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in value_columns(dataset))
     was_final = "old.is_final" if "is_final" in columns else str(dataset in _ONLY_WHEN_CHANGED).lower()
-    is_newer = table.c.observed_at < upsert.excluded.observed_at
-    if dataset in _ONLY_WHEN_CHANGED:
-        differs = (table.c[name].is_distinct_from(upsert.excluded[name]) for name in values)
-        is_newer = and_(is_newer, or_(*differs))
     written = (
         upsert.on_conflict_do_update(
             index_elements=key,
             set_={name: upsert.excluded[name] for name in columns if name not in key},
-            where=is_newer,
+            where=_wins(dataset, table, upsert.excluded, read_anew=read_anew),
         )
         .returning(
             table.c.series_id,
@@ -135,10 +152,19 @@ def _statement(dataset: str) -> Select[int, int, int]:
     )
 
 
+def _wins(dataset: str, table: Table, new: Any, *, read_anew: bool) -> Any:
+    """Say which rows that are there already give way."""
+    if not read_anew and dataset not in _ONLY_WHEN_CHANGED:
+        return table.c.observed_at < new.observed_at
+    said = [*value_columns(dataset), *(["is_final"] if "is_final" in table.c else [])]
+    is_newer = table.c.observed_at <= new.observed_at if read_anew else table.c.observed_at < new.observed_at
+    return and_(is_newer, or_(*(table.c[name].is_distinct_from(new[name]) for name in said)))
+
+
 def _latest_of_each_key(dataset: str, table: Table) -> Any:
     """Return the staged rows in key order, of each key the one observed last: repeats would fail the upsert."""
     columns = (Column(one.name, one.type) for one in table.columns)
-    staging = Table(_staging_name(dataset), type(table.metadata)(), *columns)
+    staging = Table(staging_name(dataset), type(table.metadata)(), *columns)
     key = [staging.c[name] for name in table.primary_key.columns.keys()]  # noqa: SIM118
     return select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc())
 

@@ -43,6 +43,8 @@ MAY_IMPORT = {
 #: Imports inside functions: (file, module) -> why it can't stand at the top.
 INSIDE_FUNCTIONS = {
     ("commands/data.py", "commands.rows"): "polars, a sixth of a command's start, is for these commands alone",
+    ("commands/replay.py", "ingest.pipeline.replay"): "the same: it loads polars",
+    ("ingest/pipeline/context.py", "ingest.bucket"): "obstore may be absent",
     ("ingest/transport/client.py", "ingest.transport.pooled"): "each transport is loaded only where it is chosen",
     ("ingest/transport/client.py", "ingest.transport.curl"): "pycurl may be absent",
     ("local/start.py", "celeryconfig"): "it reads the servers' addresses, which are known only once they run",

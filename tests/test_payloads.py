@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ingest.archive import FolderArchive, Place
 from ingest.payloads import (
-    Archive,
     Payloads,
-    Place,
     StoredAnswer,
     batch_key,
     pack,
@@ -63,7 +62,7 @@ function_fixture = settings(suppress_health_check=[HealthCheck.function_scoped_f
 
 @pytest.fixture
 def archive(tmp_path):
-    opened = Archive(tmp_path / "archive")
+    opened = FolderArchive(tmp_path / "archive")
     yield opened
     opened.close()
 
@@ -82,7 +81,7 @@ def without_redis(archive):
     client.close()
 
 
-def segment_of(archive: Archive, place: Place) -> Path:
+def segment_of(archive: FolderArchive, place: Place) -> Path:
     return archive._folder / place.segment
 
 
@@ -155,7 +154,7 @@ def test_what_follows_a_torn_tail_is_read_as_if_nothing_had_happened(archive, tm
     segment = segment_of(archive, torn)
     archive.close()
     segment.write_bytes(segment.read_bytes()[:-7])
-    again = Archive(tmp_path / "archive")
+    again = FolderArchive(tmp_path / "archive")
     after = again.append(payload_key(8, 1), b"y" * 50, NOW)
     again.close()
     assert archive.read(KEY, torn) is None
@@ -171,7 +170,7 @@ def test_an_hour_has_a_segment_of_its_own_by_utc(archive):
 
 
 def test_two_archives_on_one_segment_know_their_own_places(archive, tmp_path):
-    other = Archive(tmp_path / "archive")
+    other = FolderArchive(tmp_path / "archive")
     places = []
     for number in range(6):
         writer = archive if number % 2 else other
@@ -233,7 +232,7 @@ def test_one_of_redis_and_archive_suffices_and_both_refusing_is_an_error(without
     place = without_redis.put(KEY, b"blob", NOW, in_flight=True)
     assert archive.read(KEY, place) == b"blob"
     archive.close()
-    blocked = Payloads(without_redis._redis, Archive(tmp_path / "a file"))
+    blocked = Payloads(without_redis._redis, FolderArchive(tmp_path / "a file"))
     (tmp_path / "a file").touch()
     with pytest.raises(redis.RedisError):
         blocked.put(KEY, b"blob", NOW, in_flight=True)

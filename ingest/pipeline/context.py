@@ -12,8 +12,9 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 from sqlalchemy.orm import Session, sessionmaker
 
+from ingest.archive import Archive, FolderArchive
 from ingest.errors import FixRequest
-from ingest.payloads import Archive, Payloads
+from ingest.payloads import Payloads
 from ingest.pipeline.leases import LeaseKeeper
 from ingest.pipeline.provider_state import seed_of
 from ingest.settings import Settings
@@ -57,7 +58,12 @@ class Context:
     @cached_property
     def payloads(self) -> Payloads:
         """Return what keeps payloads and batches."""
-        return Payloads(self.redis, Archive(self.settings.archive_dir))
+        return Payloads(self.redis, self.archive)
+
+    @cached_property
+    def archive(self) -> Archive:
+        """Return where payloads are kept for days."""
+        return open_archive(self.settings)
 
     @cached_property
     def client(self) -> Client:
@@ -96,12 +102,24 @@ class Context:
             self.leases.close()
         if "client" in opened:
             self.client.close()
-        if "payloads" in opened:
-            self.payloads.close()
+        if "archive" in opened:
+            self.archive.close()
         if "redis" in opened:
             self.redis.close()
         if "sessions" in opened:
             self.sessions.kw["bind"].dispose()
+
+
+def open_archive(settings: Settings) -> Archive:
+    """Return the folder or the bucket that the settings name."""
+    bucket = settings.archive_bucket
+    if bucket is None:
+        return FolderArchive(settings.archive_dir)
+    try:
+        from ingest.bucket import BucketArchive  # noqa: PLC0415 - obstore may be absent
+    except ImportError:
+        raise FixRequest("TICKFARM_ARCHIVE_URL needs an extra package: pip install 'tickfarm[s3]'") from None
+    return BucketArchive(bucket)
 
 
 def open_redis(url: str) -> Redis:

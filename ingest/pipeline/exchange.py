@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Sender:
     """Who sends: a job's `<id>:<attempt>` and lane, with what its schedule entry says."""
 
     job: str
@@ -102,7 +102,7 @@ class Line:
     provider: Provider
     dataset: str
     terms: Terms
-    asker: Asker
+    sender: Sender
 
     @property
     def name(self) -> str:
@@ -159,21 +159,21 @@ def exchange(
 
 
 def _ask(line: Line, requests: Sequence[Request], pool: str, deadline_s: float) -> Ask:
-    budget, asker = f"{line.name}:{pool}", line.asker
+    budget, sender = f"{line.name}:{pool}", line.sender
     own = windows_of(budget, line.limits, at_once=line.provider.facts.at_once)
-    entry = windows_of(f"entry:{asker.options.entry}", entry_limit(asker.options))
+    entry = windows_of(f"entry:{sender.options.entry}", entry_limit(sender.options))
     return Ask(
         provider=line.name,
         budget=budget,
         dataset=line.dataset,
-        grant=f"{asker.job}:{os.getpid()}:{next(_grants)}:{time.time_ns()}",
-        job=asker.job,
+        grant=f"{sender.job}:{os.getpid()}:{next(_grants)}:{time.time_ns()}",
+        job=sender.job,
         requests=requests,
         windows=[window for window in (*own, *entry) if window.counts(line.dataset)],
         deadline_s=deadline_s,
         bases=len(line.terms.bases),
-        is_live=asker.lane == "live",
-        reserve=LIVE_RESERVE if asker.lane == "backfill" else 0.0,
+        is_live=sender.lane == "live",
+        reserve=LIVE_RESERVE if sender.lane == "backfill" else 0.0,
         budget_windows=own,
     )
 

@@ -20,20 +20,22 @@ from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.errors import FixRequest, SlowDown, UnknownName
-from ingest.payloads import Place, pack, payload_key
+from ingest.payloads import pack, payload_key
 from ingest.pipeline import dead_letters, jobs, provider_state
 from ingest.pipeline.calls import FetchCall, check_call, within_reach
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Asker
+from ingest.pipeline.exchange import Sender
+from ingest.pipeline.fetch_log import Asker, Ending, log_rows
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.schedule import followed_of
 from ingest.pipeline.sending import Sent, Trouble, send
 from ingest.pipeline.terms import refuse_disabled
 from ingest.providers.contract import Provider
+from ingest.telemetry import redact_bytes, redact_error
 from ingest.transport.retry import Decision, Defer, GiveUp, RetryLater, RetryNow
 from ingest.wire import Request
-from models import FetchLog, Finding, Series
+from models import Finding, Series
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +71,8 @@ def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     if not requests:
         return _nothing_to_do(context, job)
     with context.leases.hold(job.id, job.attempt):
-        asker = Asker(f"{job.id}:{job.attempt}", job.lane, job.send_options)
-        sent = send(context, provider, requests, failures=job.failures + 1, dataset=call.dataset, asker=asker)
+        sender = Sender(f"{job.id}:{job.attempt}", job.lane, job.send_options)
+        sent = send(context, provider, requests, failures=job.failures + 1, dataset=call.dataset, sender=sender)
         return _commit(context, provider, call, job, sent, duration_ms=int((time.monotonic() - began) * 1000))
 
 
@@ -99,21 +101,24 @@ def _commit(
     context: Context, provider: Provider, call: FetchCall, job: Leased, sent: Sent, *, duration_ms: int
 ) -> Outcome:
     """Keep the payload, then commit all that follows from the fetch in one transaction."""
+    for trouble in sent.troubles:
+        redact_error(trouble.error)
     now = datetime.now(UTC)
     name = payload_key(job.id, job.attempt)
     place = None
     size_bytes = sum(len(kept.answer.body) for kept in sent.answers)
     if sent.answers:
-        place = context.payloads.put(name, pack(sent.answers), now, in_flight=sent.good > 0)
+        asked = {key: value for key, value in job.kwargs.items() if key != "requests"}  # each answer has its own
+        place = context.payloads.put(name, pack(sent.answers, asked), now, in_flight=sent.good > 0)
     context.make_room("fetch_log", now, now)
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
         _note_refused(session, provider.facts.name, sent.troubles)
         _note_state(session, provider.facts.name, sent, now)
         outcome = _next_state(session, call, job, sent, now=now, name=name, size_bytes=size_bytes)
-        session.add(
-            _log_row(provider, call, job, sent, now=now, name=name, place=place, outcome=outcome, ms=duration_ms)
-        )
+        asker = Asker(provider.facts.name, call.dataset, job.lane, job.id, job.attempt, sent.pool)
+        ending = Ending(now, duration_ms, outcome.state, outcome.reason, name, place)
+        session.add_all(log_rows(asker, sent.traces, ending))
         session.add_all(_findings(provider, call, job, sent, name))
     log.info(
         "fetched",
@@ -122,7 +127,7 @@ def _commit(
         dataset=call.dataset,
         state=outcome.state,
         requests=sent.requests,
-        failed=len(sent.failed),
+        failed=sum(one.error is not None for one in sent.traces),
         duration_ms=duration_ms,
         reason=outcome.reason,
     )
@@ -241,38 +246,6 @@ def _file_part(session: Session, call: FetchCall, job: Leased, part: Part) -> No
     dead_letters.write_letter(session, letter)
 
 
-def _log_row(
-    provider: Provider,
-    call: FetchCall,
-    job: Leased,
-    sent: Sent,
-    *,
-    now: datetime,
-    name: str,
-    place: Place | None,
-    outcome: Outcome,
-    ms: int,
-) -> FetchLog:
-    return FetchLog(
-        at=now,
-        job_id=job.id,
-        attempt=job.attempt,
-        provider=provider.facts.name,
-        dataset=call.dataset,
-        lane=job.lane,
-        requests=sent.requests,
-        weight=sent.weight,
-        failed=len(sent.failed),
-        duration_ms=ms,
-        outcome=outcome.state,
-        error=outcome.reason,
-        payload_key=name,
-        segment=place.segment if place else None,
-        position=place.position if place else None,
-        size_bytes=place.size_bytes if place else 0,
-    )
-
-
 def _findings(provider: Provider, call: FetchCall, job: Leased, sent: Sent, name: str) -> list[Finding]:
     """Answers that came as a success and were none: evidence a person will want to see."""
     found = []
@@ -292,7 +265,7 @@ def _findings(provider: Provider, call: FetchCall, job: Leased, sent: Sent, name
                 severity="reject",
                 rows=0,
                 reason=str(trouble.error),
-                sample=answer.answer.body[:300].decode(errors="replace").replace("\0", "\\0"),
+                sample=redact_bytes(answer.answer.body)[:300].decode(errors="replace").replace("\0", "\\0"),
                 payload_key=name,
                 answer=trouble.answer_index,
             )

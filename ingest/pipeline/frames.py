@@ -72,6 +72,12 @@ def is_final(frame: pl.DataFrame, *, interval: str | None, settle_s: float, obse
     return frame.select((pl.col("ts") + width <= observed).alias("is_final")).to_series()
 
 
+def within(frame: pl.DataFrame, instruments: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+    """Return the rows of `[start, end)` of these instruments, of all where none is named."""
+    wanted = pl.col("ts").is_between(start, end, closed="left")
+    return frame.filter(wanted & pl.col("instrument").is_in(instruments) if instruments else wanted)
+
+
 def encode(frame: pl.DataFrame) -> bytes:
     """Return the frame as Arrow IPC, uncompressed.
 

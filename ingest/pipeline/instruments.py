@@ -5,18 +5,22 @@ Deliberately not here: the grammar of names (market/symbols). A provider without
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from ingest.errors import TryAgain
 from ingest.market.symbols import validate
+from ingest.pipeline import jobs, provider_state
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Asker, Line, endpoint_of, exchange
+from ingest.pipeline.exchange import Exchanged, Line, Sender, endpoint_of, exchange
+from ingest.pipeline.fetch_log import Asker, Ending, Trace, log_rows
 from ingest.pipeline.terms import refuse_disabled, terms_of
 from ingest.providers.contract import Provider
+from ingest.telemetry import redact_error
 from ingest.wire import Answer, Request
+from models.fetch_log import CATALOGUE
 
-#: what the gate and the log call a request for the list of instruments
-CATALOGUE = "catalogue"
 #: A person waits for this at a prompt.
 PATIENCE_S = 10.0
 
@@ -38,8 +42,9 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
     facts = provider.facts
     refuse_disabled(context.settings, facts.name)
     terms = terms_of(context.settings, facts, has_key=endpoint_of(context, facts, "").key is not None)
+    began = time.monotonic()
     done = exchange(
-        Line(context, provider, CATALOGUE, terms, Asker("", "live")),
+        Line(context, provider, CATALOGUE, terms, Sender("", "live")),
         [request],
         deadline_s=min(PATIENCE_S, terms.timeout_s),
         failures=[1],
@@ -47,11 +52,28 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
     if not done.outcomes:
         raise TryAgain(f"{facts.name} can't be asked now: {done.reason}", provider=facts.name)
     [one] = done.outcomes
+    _note(context, facts.name, done, duration_s=time.monotonic() - began)
     if one.error is not None:
         raise one.error
     if not isinstance(one.outcome, Answer):
         raise TryAgain(f"{facts.name} did not answer", provider=facts.name)
     return one.outcome
+
+
+def _note(context: Context, provider: str, done: Exchanged, *, duration_s: float) -> None:
+    """Note the request in the fetch log: no job asked for it, and its answer is not kept."""
+    now, outcome, reason = datetime.now(UTC), "done", None
+    [one] = done.outcomes
+    if one.error is not None:
+        redact_error(one.error)
+        outcome, reason = "failed", str(one.error)
+    ending = Ending(now, int(duration_s * 1000), outcome, reason)
+    context.make_room("fetch_log", now, now)
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        asker = Asker(provider, CATALOGUE, pool=done.pool)
+        session.add_all(log_rows(asker, [Trace(one.outcome, done.base_url, one.error)], ending))
+        provider_state.record(session, provider, done.transitions)
 
 
 def check_listed(context: Context, provider: Provider, names: Sequence[str]) -> None:

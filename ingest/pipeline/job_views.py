@@ -17,14 +17,16 @@ from models import DeadLetter, FetchLog, Finding, Job
 
 #: A job that waits for its turn again and again has many attempts; the newest tell what is going on.
 _ATTEMPTS_SHOWN = 200
+_FAILURES_SHOWN = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job, its fetches (oldest first), how many findings they brought, and what came of it."""
+    """A job, its fetches and their failed requests (oldest first), how many findings they brought, what came of it."""
 
     job: Job
     fetches: Sequence[FetchLog]
+    failures: Sequence[FetchLog]
     findings: int
     children: Sequence[Job]
     letters: Sequence[DeadLetter]
@@ -63,13 +65,14 @@ def show_job(session: Session, job_id: int) -> JobView | None:
     # By the payloads' names, which have an index: one of each attempt.
     first = max(1, job.attempt - _ATTEMPTS_SHOWN + 1)
     names = [payload_key(job_id, attempt) for attempt in range(first, job.attempt + 1)]
-    fetches = select(FetchLog).where(FetchLog.payload_key.in_(names)).order_by(FetchLog.id)
+    logged = select(FetchLog).where(FetchLog.payload_key.in_(names)).order_by(FetchLog.id)
     findings = select(func.count()).select_from(Finding).where(Finding.payload_key.in_(names))
     children = select(Job).where(Job.parent_id == job_id).order_by(Job.id)
     letters = select(DeadLetter).where(DeadLetter.job_id == job_id).order_by(DeadLetter.id)
     return JobView(
         job,
-        session.scalars(fetches).all(),
+        session.scalars(logged.where(FetchLog.kind == "batch")).all(),
+        session.scalars(logged.where(FetchLog.kind == "failure").limit(_FAILURES_SHOWN)).all(),
         session.scalar(findings) or 0,
         session.scalars(children).all(),
         session.scalars(letters).all(),

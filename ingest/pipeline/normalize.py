@@ -18,11 +18,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ingest import providers
+from ingest.archive import Place
 from ingest.errors import BadData, TryAgain
 from ingest.market.intervals import SECONDS
 from ingest.market.quality import Finding, check, findings_of
 from ingest.market.records import Parsed
-from ingest.payloads import Place, StoredAnswer, batch_key, request_from, request_to, unpack
+from ingest.payloads import StoredAnswer, batch_key, request_from, request_to, unpack
 from ingest.pipeline import frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context

@@ -40,7 +40,11 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
         now: datetime = session.scalars(select(func.clock_timestamp())).one()
         sent = (
             select(FetchLog.at, FetchLog.dataset, FetchLog.requests, FetchLog.weight)
-            .where(FetchLog.provider == provider, FetchLog.at > now - timedelta(seconds=LONGEST_SHORT_S + 60))
+            .where(
+                FetchLog.provider == provider,
+                FetchLog.pool == pool,
+                FetchLog.at > now - timedelta(seconds=LONGEST_SHORT_S + 60),
+            )
             .where(FetchLog.requests > 0)
         )
         ended = [

@@ -1,6 +1,6 @@
 """Retention: what is kept how long, and one run that deletes what is older, within its time.
 
-Deliberately not here: how each kind goes (retention_days, retention_order, retention_segments).
+Deliberately not here: how each kind goes (retention_days, _log, _order, _segments).
 Invariant: nothing is deleted that is unverified, not over, or referred to by something that is kept; and a run that is
 cut off at any point leaves nothing half done: the next one goes on.
 """
@@ -19,7 +19,8 @@ from sqlalchemy import text
 
 from ingest.market.records import DATASETS
 from ingest.pipeline.context import Context
-from ingest.pipeline.retention_days import delete_days, drop_empty_partitions
+from ingest.pipeline.retention_days import delete_days
+from ingest.pipeline.retention_log import delete_log
 from ingest.pipeline.retention_order import delete_in_order, delete_runs
 from ingest.pipeline.retention_segments import delete_segments
 from ingest.pipeline.retention_tally import Span, Tally
@@ -94,10 +95,9 @@ def _step(context: Context, what: str, days: int, span: Span) -> Tally:
         return delete_days(context, what, span)
     if what == "archive":
         return delete_segments(context, span)
-    tally = delete_in_order(context, what, span)
     if what == "fetch_log":
-        drop_empty_partitions(context, what, span, tally)
-    return tally
+        return delete_log(context, span)
+    return delete_in_order(context, what, span)
 
 
 @contextmanager

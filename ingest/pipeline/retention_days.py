@@ -6,28 +6,21 @@ in the transaction that takes them off the ledger's count. Lock order is the wri
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
-import structlog
-from psycopg2.errors import LockNotAvailable
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from ingest.market.records import DATASETS
 from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
+from ingest.pipeline.retention_partitions import Partition, drop_each, old_partitions, shut
 from ingest.pipeline.retention_tally import Span, Tally
-from models.partitions import partition_of
 
 #: A busy pair's day has millions of trades: this many rows go a transaction, 25 ms the longest (measured).
 SLICE_ROWS = 10_000
-#: Dropping a partition shuts its table for a moment; while we wait for that, everybody else waits behind us.
-LOCK_TIMEOUT_S = 1
 _PAGE_DAYS = 500
-_PARTITION = re.compile(r"_[ym](\d{4})(?:_(\d{2}))?")
 
 _MAY_GO = "state IN ('verified', 'empty_confirmed')"
 #: Series-days of a dataset that hold rows, `[:first, :end)`.
@@ -55,113 +48,54 @@ _TAKE_OFF = text(
 )
 _ALL_DAYS = date.min
 
-log = structlog.get_logger(__name__)
-
 
 def delete_days(context: Context, dataset: str, span: Span) -> Tally:
     """Delete what the dataset holds of UTC days that ended before `span.cutoff`, as far as it is verified."""
     tally = Tally(dataset, span.keep_days)
     midnight = span.cutoff.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     old = {"dataset": dataset, "first": _ALL_DAYS, "end": midnight.date()}
-    if span.dry_run:
-        with context.sessions() as session:
-            tally.partitions = sum(_is_free(session, dataset, *one) for one in _partitions(session, dataset, midnight))
+    with context.sessions() as session:
+        partitions = old_partitions(session, dataset, midnight)
+        if span.dry_run:
+            tally.partitions = sum(_is_free(session, dataset, one) for one in partitions)
             tally.days, tally.rows = session.execute(_COUNT_GOING, old).one()
-    elif _drop_partitions(context, dataset, midnight, tally, span):
+    if not span.dry_run and drop_each(partitions, tally, span, partial(_drop, context, dataset)):
         _delete_rows(context, dataset, old, tally, span)
     with context.sessions() as session:
         tally.held, tally.held_rows = session.execute(_COUNT_HELD, old).one()
     return tally
 
 
-def drop_empty_partitions(context: Context, table: str, span: Span, tally: Tally) -> None:
-    """Drop a table's partitions that ended before `span.cutoff` and hold nothing any more."""
-    if span.dry_run:
-        with context.sessions() as session:
-            old = _partitions(session, table, span.cutoff)
-            tally.partitions = sum(_is_free(session, table, *one) for one in old)
-    else:
-        _drop_partitions(context, table, span.cutoff, tally, span)
-
-
-def _partitions(session: Session, table: str, before: datetime) -> list[tuple[str, datetime, datetime]]:
-    """Return name, start and end of the table's partitions that ended by then, oldest first."""
-    names = session.scalars(
-        text("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = CAST(:table AS regclass)"),
-        {"table": table},
-    )
-    found = []
-    for name in names:
-        match = _PARTITION.fullmatch(name.removeprefix(table))
-        if match is None:  # somebody made it by hand: it is theirs to drop
-            continue
-        one = partition_of(table, datetime(int(match[1]), int(match[2] or 1), 1, tzinfo=UTC))
-        if one[0] == name and one[2] <= before:
-            found.append(one)
-    return sorted(found, key=lambda one: one[1])
-
-
-def _drop_partitions(context: Context, table: str, before: datetime, tally: Tally, span: Span) -> bool:
-    """Drop what is free of anything that must stay; return False when there was no time or no lock for it."""
+def _drop(context: Context, dataset: str, partition: Partition) -> tuple[int, int] | None:
+    """Drop a partition and take its rows off the ledger; return how many days and rows, None if anything must stay."""
+    name, start, end = partition
+    bounds = {"dataset": dataset, "first": start.date(), "end": end.date()}
     with context.sessions() as session:
-        old = _partitions(session, table, before)
-    for one in old:
-        if span.is_over:
-            tally.is_complete = False
-            return False
-        try:
-            with context.sessions() as session:
-                dropped = _drop(session, table, *one)
-        except OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
-                raise
-            log.info("partition_not_dropped", partition=one[0], reason=f"no lock within {LOCK_TIMEOUT_S} s")
-            tally.is_complete = False
-            return False
-        if dropped is not None:
-            tally.partitions += 1
-            tally.days += dropped[0]
-            tally.rows += dropped[1]
-            log.info("partition_dropped", partition=one[0], rows=dropped[1])
-    return True
-
-
-def _drop(session: Session, table: str, name: str, start: datetime, end: datetime) -> tuple[int, int] | None:
-    """Drop a partition and take its rows off the ledger; return how many days and rows, None if anything must stay.
-
-    The table is shut only at the end, for two quick looks and the drop. DETACH first would need the same lock, and a
-    crash between the two would leave a table in the way of the partition's name.
-    """
-    if not _is_free(session, table, name, start, end):
-        return None
-    days, rows = 0, 0
-    bounds = {"dataset": table, "first": start.date(), "end": end.date()}
-    if table in DATASETS:
+        if not _is_free(session, dataset, partition):
+            return None
         days, rows = session.execute(_TAKE_OFF_ALL, bounds).one()
-    session.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'"))
-    session.execute(text(f"LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"))
-    # Whoever was writing has committed by now, and nobody else has begun.
-    has_more = session.scalar(_ANY_LEFT, bounds) if rows else not _is_empty(session, name)
-    if has_more:
-        session.rollback()
-        return None
-    session.execute(text(f"DROP TABLE {name}"))
-    session.commit()
+        shut(session, dataset)
+        has_more = session.scalar(_ANY_LEFT, bounds) if rows else not _is_empty(session, name)
+        if has_more:
+            session.rollback()
+            return None
+        session.execute(text(f"DROP TABLE {name}"))
+        session.commit()
     return days, rows
 
 
-def _is_free(session: Session, table: str, name: str, start: datetime, end: datetime) -> bool:
+def _is_free(session: Session, dataset: str, partition: Partition) -> bool:
     """Say whether nothing in a partition must stay: it is empty, or all its series-days are verified."""
-    bounds = {"dataset": table, "first": start.date(), "end": end.date()}
-    if table not in DATASETS or not session.scalar(_ANY_LEFT, bounds):
+    name, start, end = partition
+    bounds = {"dataset": dataset, "first": start.date(), "end": end.date()}
+    if not session.scalar(_ANY_LEFT, bounds):
         return _is_empty(session, name)
     return not session.scalar(_ANY_HELD, bounds)
 
 
 def _is_empty(session: Session, partition: str) -> bool:
     """Say whether it holds no row. Through the index: what is left of deleted rows there is little."""
-    key = "id" if partition.startswith("fetch_log") else "series_id"
-    return session.execute(text(f"SELECT {key} FROM {partition} ORDER BY {key} LIMIT 1")).first() is None
+    return session.execute(text(f"SELECT series_id FROM {partition} ORDER BY series_id LIMIT 1")).first() is None
 
 
 def _delete_rows(context: Context, dataset: str, old: dict[str, Any], tally: Tally, span: Span) -> None:

@@ -1,4 +1,4 @@
-"""Retention of the tables whose ids grow with time: jobs, fetch log, findings, revisions, dead letters, schedule runs.
+"""Retention of the tables whose ids grow with time: jobs, findings, revisions, dead letters, schedule runs.
 
 They are walked in the order of their primary key, a page a transaction, up to the first page on which nothing is old.
 No index on age is needed: it would cost every job an insert more, and deletes no faster (docs/operations.md has the
@@ -41,13 +41,6 @@ _RULES: Mapping[str, _Rule] = {
         " AND NOT (state = 'dead' AND EXISTS"
         " (SELECT FROM dead_letters WHERE dead_letters.job_id = jobs.id AND dead_letters.state = 'open'))"
         " AND NOT EXISTS (SELECT FROM schedule_runs WHERE schedule_runs.id = jobs.run_id AND outcome IS NULL)",
-    ),
-    # It says where in the archive a payload lies: a finding's is evidence, an open job's is still to be loaded.
-    "fetch_log": _Rule(
-        "at",
-        "at < :cutoff AND NOT EXISTS (SELECT FROM findings WHERE findings.payload_key = fetch_log.payload_key)"
-        " AND NOT EXISTS (SELECT FROM jobs WHERE jobs.id = fetch_log.job_id"
-        " AND jobs.state IN ('due', 'leased', 'fetched'))",
     ),
 }
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from ingest.errors import BadData, TickfarmError
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Asker, Exchanged, Line, Outcome, endpoint_of, exchange
+from ingest.pipeline.exchange import Exchanged, Line, Outcome, Sender, endpoint_of, exchange
+from ingest.pipeline.fetch_log import Trace
 from ingest.pipeline.terms import terms_of
 from ingest.providers.contract import Provider
 from ingest.transport.breaker import Transition
@@ -41,8 +42,6 @@ class Trouble:
     error: TickfarmError
     decision: Decision
     answer_index: int | None
-    base_url: str = ""
-    latency_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -54,13 +53,12 @@ class Sent:
 
     answers: list[StoredAnswer] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
-    #: every request that failed, those that were sent again among them
-    failed: list[Trouble] = field(default_factory=list)
+    #: of every request that was sent, in the order they ended
+    traces: list[Trace] = field(default_factory=list)
     left: list[Request] = field(default_factory=list)
     left_wait_s: float = 0.0
     left_reason: str = ""
     pool: str = ""
-    base_url: str = ""
     hold: Hold | None = None
     transitions: list[Transition] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
@@ -84,7 +82,7 @@ class Sent:
 
 
 def send(
-    context: Context, provider: Provider, requests: Sequence[Request], *, failures: int, dataset: str, asker: Asker
+    context: Context, provider: Provider, requests: Sequence[Request], *, failures: int, dataset: str, sender: Sender
 ) -> Sent:
     """Send the requests and follow their pages, as far as the gate, rounds, the deadline and the provider allow.
 
@@ -95,9 +93,9 @@ def send(
         sent.left_wait_s, sent.left_reason = DISABLED_WAIT_S, f"{facts.name} is switched off"
         return sent
     has_key = endpoint_of(context, facts, "").key is not None
-    terms = terms_of(context.settings, facts, has_key=has_key, options=asker.options)
+    terms = terms_of(context.settings, facts, has_key=has_key, options=sender.options)
     deadline = time.monotonic() + terms.timeout_s
-    line = Line(context, provider, dataset, terms, asker)
+    line = Line(context, provider, dataset, terms, sender)
     rounds = 0
     while sent.left and rounds < MAX_ROUNDS:
         left_s = max(deadline - time.monotonic(), 0.1)
@@ -126,28 +124,26 @@ def _take(sent: Sent, done: Exchanged) -> None:
     sent.left = sent.left[len(done.outcomes) :]
     sent.transitions += done.transitions
     sent.pool, sent.hold = done.pool or sent.pool, done.hold or sent.hold
-    for one, ended in zip(done.outcomes, done.ended, strict=True):
-        _sort(sent, one, ended, done.base_url)
+    for one in done.outcomes:
+        _sort(sent, one, done.base_url)
     sent.ended += done.ended
-    sent.base_url = done.base_url or sent.base_url
 
 
-def _sort(sent: Sent, one: Outcome, ended: Ended, base_url: str) -> None:
+def _sort(sent: Sent, one: Outcome, base_url: str) -> None:
     """Put one outcome where it belongs; the page after a good one, or a request to repeat at once, is left to send."""
     index, answer = None, one.outcome
     if isinstance(answer, Answer):
         sent.answers.append(StoredAnswer(answer, None if one.error is None else _rule(one.error)))
         index = len(sent.answers) - 1
+    sent.traces.append(Trace(answer, base_url, one.error, index))
     if one.error is None or one.decision is None:
         sent.left += [] if one.following is None else [one.following]
         return
-    trouble = Trouble(answer.request, one.error, one.decision, index, base_url, ended.latency_ms)
-    sent.failed.append(trouble)
     if isinstance(one.decision, RetryNow):
         sent.repeated.add(answer.request)
         sent.left.append(answer.request)
     else:
-        sent.troubles.append(trouble)
+        sent.troubles.append(Trouble(answer.request, one.error, one.decision, index))
 
 
 def _rule(error: TickfarmError) -> str:

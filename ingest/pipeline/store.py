@@ -7,7 +7,8 @@ lease can't write; and the transaction waits for the disk, so that what is done 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -19,10 +20,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ingest import providers
+from ingest.archive import Place
 from ingest.errors import BadData
 from ingest.market.quality import Finding as Found
-from ingest.market.records import DATASETS
-from ingest.payloads import Place, batch_key
+from ingest.market.records import DATASETS, Dataset
+from ingest.payloads import batch_key
 from ingest.pipeline import dead_letters, frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context, SeriesKey
@@ -82,14 +84,14 @@ def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
     provider = providers.get(job.task.rpartition(".")[2])
     call = check_call(provider.facts, job.kwargs)
     name, frame = provider.facts.name, batch.frame
-    ids = _prepare(context, name, call, frame) if frame.height else {}
+    ids = prepare(context, name, call, frame) if frame.height else {}
     with context.sessions.begin() as session:
         jobs.lock_for_store(session, job.id, job.attempt)
         written = Written(0, 0, 0)
         if frame.height:
-            written = write(session, call.dataset, _csv(call, job, frame, ids))
+            written = write(session, call.dataset, rows_csv(call.dataset, job.id, frame, ids))
         if batch.findings:
-            session.execute(insert(Finding).on_conflict_do_nothing(), _finding_rows(name, call, job, batch.findings))
+            note_findings(session, Source(name, call.dataset, job.id, str(job.payload_key)), batch.findings)
         _owe_again(session, call, job, batch, policy_of(context.settings, name, job.send_options))
         result = {
             "rows": frame.height,
@@ -102,7 +104,7 @@ def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
     return result
 
 
-def _prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFrame) -> dict[str, int]:
+def prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFrame) -> dict[str, int]:
     """Make the partitions and series the rows need, before the transaction that writes; return series ids."""
     context.make_room(call.dataset, cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max()))
     instruments = frame["instrument"].unique().to_list()
@@ -124,21 +126,32 @@ def _make_series(session: Session, keys: Sequence[SeriesKey]) -> dict[SeriesKey,
     return {(row.provider, row.dataset, row.instrument, row.interval): row.id for row in found}
 
 
-def _csv(call: FetchCall, job: Leased, frame: pl.DataFrame, ids: dict[str, int]) -> bytes:
+def rows_csv(dataset: Dataset, job_id: int, frame: pl.DataFrame, ids: Mapping[str, int]) -> bytes:
     """Return the frame as COPY's CSV in the staging table's column order."""
     keyed = frame.with_columns(
         pl.col("instrument").replace_strict(ids, return_dtype=pl.Int32).alias("series_id"),
-        pl.lit(job.id, dtype=pl.Int64).alias("job_id"),
+        pl.lit(job_id, dtype=pl.Int64).alias("job_id"),
     )
-    return frames.to_csv(keyed, copy_columns(call.dataset))
+    return frames.to_csv(keyed, copy_columns(dataset))
 
 
-def _finding_rows(provider: str, call: FetchCall, job: Leased, findings: Sequence[Found]) -> list[dict[str, Any]]:
-    return [
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows and findings come from."""
+
+    provider: str
+    dataset: Dataset
+    job_id: int
+    payload_key: str
+
+
+def note_findings(session: Session, source: Source, findings: Sequence[Found]) -> None:
+    """Keep findings; one that is known already is kept once."""
+    rows = [
         {
-            "job_id": job.id,
-            "provider": provider,
-            "dataset": call.dataset,
+            "job_id": source.job_id,
+            "provider": source.provider,
+            "dataset": source.dataset,
             "instrument": one.instrument,
             "ts": one.ts,
             "rule": one.rule,
@@ -146,11 +159,12 @@ def _finding_rows(provider: str, call: FetchCall, job: Leased, findings: Sequenc
             "rows": one.rows,
             "reason": one.reason,
             "sample": one.sample,
-            "payload_key": str(job.payload_key),
+            "payload_key": source.payload_key,
             "answer": one.answer,
         }
         for one in findings
     ]
+    session.execute(insert(Finding).on_conflict_do_nothing(), rows)
 
 
 def _owe_again(session: Session, call: FetchCall, job: Leased, batch: Batch, policy: Policy) -> None:

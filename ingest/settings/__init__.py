@@ -5,6 +5,7 @@ Read once, by the shells (tasks, the command); the core gets values. Deliberatel
 `SecretStr` and never shows in a repr or a message.
 """
 
+from ingest.settings.buckets import BucketAddress
 from ingest.settings.endpoints import base_urls, credential, provider_endpoint
 from ingest.settings.fields import Days, Settings, env_file, read_settings, settings
 from ingest.settings.places import CHECKOUT, home, servers_file
@@ -25,6 +26,7 @@ __all__ = [
     "MOST_PER_HOST",
     "PRESETS",
     "BadSetting",
+    "BucketAddress",
     "Days",
     "Preset",
     "PresetNumbers",

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     JsonConfigSettingsSource,
@@ -21,6 +21,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from ingest.settings.buckets import BucketAddress, bucket_address
 from ingest.settings.places import CHECKOUT, home, servers_file
 from ingest.settings.presets import LONGEST_TIMEOUT_S, MOST_PER_HOST, PRESETS, Preset, ProviderSettings, web_address
 from ingest.settings.sources import BadSetting, SecretFiles, check_names, explain, written_in
@@ -48,6 +49,8 @@ class Settings(BaseSettings):
     tickfarm_sandbox_url: str | None = None
     tickfarm_transport: Literal["auto", "curl", "requests"] = "auto"
     tickfarm_archive_dir: Path | None = None
+    #: a bucket in place of the folder (see buckets.py)
+    tickfarm_archive_url: str | None = None
     #: timeout, retries and pace of every provider that has none of its own
     tickfarm_preset: Preset = "standard"
     tickfarm_providers: Mapping[str, ProviderSettings] = Field(default_factory=dict)
@@ -100,6 +103,15 @@ class Settings(BaseSettings):
     def _of_a_sandbox(cls, value: str | None) -> str | None:
         return None if value is None else web_address(value)
 
+    @field_validator("tickfarm_archive_url")
+    @classmethod
+    def _of_a_bucket(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None:
+            bucket_address(value)
+            if info.data.get("tickfarm_archive_dir") is not None:
+                raise ValueError("expected only one of it and TICKFARM_ARCHIVE_DIR")
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -140,8 +152,13 @@ class Settings(BaseSettings):
 
     @property
     def archive_dir(self) -> Path:
-        """Return where raw answers are archived."""
+        """Return the folder in which raw answers are archived."""
         return self.tickfarm_archive_dir or home() / "archive"
+
+    @property
+    def archive_bucket(self) -> BucketAddress | None:
+        """Return the bucket in which they are archived instead; None: in the folder."""
+        return None if self.tickfarm_archive_url is None else bucket_address(self.tickfarm_archive_url)
 
 
 @cache

@@ -138,9 +138,8 @@ def test_partitions_of_a_look_that_could_not_commit_are_made_by_the_next(farm, l
     finally:
         statement(module_database_url, "DROP FUNCTION refuse CASCADE")
     leader.look(ahead, {})
-    made = (
-        "SELECT to_regclass(name)::text FROM unnest(ARRAY['bars_y2031', 'quotes_m2031_07', 'fetch_log_m2031_06']) name"
-    )
+    names = "ARRAY['bars_y2031', 'quotes_m2031_07', 'fetch_log_d2031_06_30', 'fetch_log_d2031_07_03']"
+    made = f"SELECT to_regclass(name)::text FROM unnest({names}) name"
     assert None not in {name for (name,) in farm.select(made)}
 
 

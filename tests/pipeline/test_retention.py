@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from sqlalchemy import text
 
 from ingest.market.records import DATASETS
-from ingest.payloads import Place, payload_key
 from ingest.pipeline.context import Context
 from ingest.pipeline.retention import Report, kept_days, retain
 from ingest.pipeline.retention_order import PAGE_ROWS
@@ -154,39 +153,6 @@ def test_closed_letters_findings_and_revisions_go_at_their_age_open_letters_neve
     assert tally(kept(revisions=30), "revisions").rows == 2
 
 
-def test_a_log_line_stays_as_long_as_a_finding_or_an_open_job_refers_to_it(farm, kept):
-    [wanted] = put_jobs(farm, "fetched", days_ago(40))
-    for job_id in (wanted, 10**6, 10**6 + 1):
-        put_fetch(farm, days_ago(40), job_id=job_id)
-    put_fetch(farm, days_ago(29), job_id=10**6 + 2)
-    put_finding(farm, days_ago(40), job_id=10**6)
-    log = "SELECT job_id FROM fetch_log ORDER BY id"
-    assert tally(kept(), "fetch_log").rows == 1
-    assert farm.select(log) == [(wanted,), (10**6,), (10**6 + 2,)]
-    farm.change("UPDATE jobs SET state = 'done'; DELETE FROM findings")
-    assert tally(kept(), "fetch_log").rows == 2
-    assert farm.select(log) == [(10**6 + 2,)]
-
-
-def test_the_log_s_partitions_are_dropped_once_they_are_empty(farm, kept):
-    at = datetime(2019, 5, 6, tzinfo=UTC)
-    put_fetch(farm, at, job_id=7)
-    put_finding(farm, NOW, job_id=7)
-    assert tally(kept(), "fetch_log").partitions == 0
-    farm.change("DELETE FROM findings")
-    found = tally(kept(), "fetch_log")
-    assert (found.rows, found.partitions) == (1, 1)
-    assert farm.value("SELECT to_regclass('fetch_log_m2019_05')") is None
-    put_fetch(farm_again(farm), at, job_id=8)
-    assert farm.value("SELECT count(*) FROM fetch_log") == 1
-
-
-def farm_again(farm):
-    """Return the farm as a process sees it that has just started."""
-    farm.context._partitions.clear()
-    return farm
-
-
 def test_of_each_entry_the_newest_runs_are_kept_and_those_at_work(farm, kept):
     runs = (
         "INSERT INTO schedule_runs (entry, slot, outcome) SELECT :entry, CAST(:at AS timestamptz) - n * interval '1 s',"
@@ -200,40 +166,6 @@ def test_of_each_entry_the_newest_runs_are_kept_and_those_at_work(farm, kept):
     assert farm.select(counts) == [("often", KEPT_RUNS + 1, 1), ("seldom", 20, 1)]
     newest = "SELECT max(slot) FROM schedule_runs WHERE entry = 'often'"
     assert farm.value(newest) == NOW - timedelta(seconds=1)
-
-
-def test_a_segment_goes_unless_a_finding_or_an_open_job_refers_to_it(farm, kept):
-    [loading] = put_jobs(farm, "fetched", days_ago(40), payload_key="set below")
-    farm.change("UPDATE jobs SET payload_key = :key", key=payload_key(loading, 1))
-    hour = timedelta(hours=1)
-    day = days_ago(40).replace(hour=3)
-    segments = {
-        job_id: put_fetch(farm, at, job_id=job_id, body=b"answer")
-        for job_id, at in ((loading, day), (101, day + hour), (102, day + 2 * hour), (103, days_ago(29)))
-    }
-    put_fetch(farm, day - timedelta(days=1), job_id=104, body=b"alone that day")
-    put_finding(farm, days_ago(40), job_id=101)
-    archive = farm.context.settings.archive_dir
-    (archive / "2020-notes").mkdir()
-    (archive / "2020-01-01").mkdir()
-    (archive / "2020-01-01" / "README").write_text("not ours")
-
-    assert (tally(kept(dry_run=True), "archive").segments, len(list(archive.rglob("*.seg")))) == (2, 5)
-    found = tally(kept(), "archive")
-    assert (found.segments, found.held, found.is_complete) == (2, 2, True)
-    assert found.size_bytes > 10
-    left = {f"{file.parent.name}/{file.name}" for file in archive.rglob("*.seg")}
-    assert left == {segments[loading], segments[101], segments[103]}
-    assert not (archive / f"{day - timedelta(days=1):%Y-%m-%d}").exists()
-    assert (archive / "2020-notes").exists()
-    assert (archive / "2020-01-01" / "README").exists()
-    [(name, position, size)] = farm.select("SELECT segment, position, size_bytes FROM fetch_log WHERE job_id = 101")
-    key = payload_key(101, 1)
-    assert farm.context.payloads.get(key, Place(name, position, size)) == b"answer"
-
-
-def test_an_archive_that_is_not_there_is_nothing_to_delete(kept):
-    assert tally(kept(), "archive").is_complete is True
 
 
 def test_a_dry_run_counts_what_the_next_run_deletes_and_deletes_nothing(farm, kept):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ingest import providers
 from ingest.errors import FixRequest
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Asker
+from ingest.pipeline.exchange import Sender
 from ingest.pipeline.fetch import fetch
 from ingest.pipeline.instruments import listed_instruments
 from ingest.pipeline.jobs import CALL_PREFIX, JobOptions
@@ -147,7 +147,7 @@ def test_the_standard_preset_is_what_held_before_there_were_presets():
 
 
 def sent_of(farm, provider, requests, options=NO_OPTIONS, *, lane="standard"):
-    return send(farm.context, provider, requests, failures=1, dataset="quotes", asker=Asker("", lane, options))
+    return send(farm.context, provider, requests, failures=1, dataset="quotes", sender=Sender("", lane, options))
 
 
 def granted(context, request, *, preset="standard", **own):
