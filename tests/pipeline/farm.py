@@ -90,6 +90,8 @@ class Farm:
 
     def begin(self, *, within: timedelta = timedelta(0)) -> list[Leased]:
         """Lease and start what falls due `within` that time, in every lane."""
+        if within:
+            self.let_waits_pass()
         until = datetime.now(UTC) + within
         with self.context.sessions.begin() as session:
             leased = [job for lane in LANES for job in jobs.lease_due(session, lane, limit=100, now=until)]
@@ -111,8 +113,6 @@ class Farm:
         """Run what falls due within that time, what follows from it included; return the fetches' outcomes."""
         outcomes = []
         for _ in range(rounds):
-            if within:
-                self.let_waits_pass()
             begun = self.begin(within=within)
             if not begun:
                 return outcomes
