@@ -47,6 +47,7 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
         endpoint,
         deadline_s=min(PATIENCE_S, terms.timeout_s),
         max_bytes=context.settings.tickfarm_max_answer_bytes,
+        request_timeout_s=terms.request_timeout_s,
     )
     if not isinstance(outcome, Answer):
         raise failure_to_error(outcome, facts.name)

@@ -79,8 +79,9 @@ def send(
     `failures` counts the one that may come now. Raises Redis' errors when the pacer can't be asked.
     """
     sent, facts = Sent(left=list(requests)), provider.facts
-    if not context.settings.of_provider(facts.name).enabled:
-        sent.left_wait_s = DISABLED_WAIT_S
+    is_enabled = context.settings.of_provider(facts.name).enabled
+    sent.left_wait_s = context.client.ready_in_s() if is_enabled else DISABLED_WAIT_S
+    if sent.left_wait_s > 0:
         return sent
     endpoint = endpoint_of(context, facts)
     terms = terms_of(context.settings, facts, has_key=endpoint.key is not None, options=options)
@@ -100,6 +101,8 @@ def send(
             endpoint,
             deadline_s=max(deadline - time.monotonic(), 0.1),
             max_bytes=context.settings.tickfarm_max_answer_bytes,
+            request_timeout_s=terms.request_timeout_s,
+            connections=terms.connections,
         )
         for outcome in outcomes:
             count = failures + (outcome.request in sent.repeated)
