@@ -55,7 +55,7 @@ def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-@signals.worker_init.connect
+@signals.worker_ready.connect  # `worker_init` comes before the logs are set up
 def _name_transport(**_: Any) -> None:
     chosen = client_class(settings().tickfarm_transport)
     log.info("transport", name=chosen.name, lacks=list(chosen.lacks))

@@ -57,7 +57,7 @@ class Order:
 class Transfer:
     """An easy handle and what it is receiving. Made once, used for many requests."""
 
-    __slots__ = ("chunks", "handle", "header_lines", "headers", "index", "request", "room_bytes", "sent_at")
+    __slots__ = ("chunks", "handle", "header_lines", "headers", "index", "request", "room_bytes", "sent_at", "timeout_s")
 
     def __init__(self, ca_file: str, names: pycurl.CurlShare, keep_alive_s: float) -> None:
         self.handle = pycurl.Curl()
@@ -65,6 +65,7 @@ class Transfer:
         self.chunks: list[bytes] = []
         self.headers: list[tuple[str, str]] = []
         self.room_bytes = 0
+        self.timeout_s = 0.0
         self.index = -1
         self.request = Request("/")
         self.sent_at = datetime.min.replace(tzinfo=UTC)
@@ -83,7 +84,9 @@ class Transfer:
         self.handle.setopt(pycurl.URL, outgoing.url(request))
         self.handle.setopt(pycurl.PIPEWAIT, int(order.waits_for_http2))
         timeout_s = outgoing.timeout_s(request, order.request_timeout_s)
-        self.handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+        if timeout_s != self.timeout_s:
+            self.handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+            self.timeout_s = timeout_s
         self.index, self.request, self.room_bytes = index, request, order.max_bytes
         self.sent_at = sent_at
         self.header_lines.clear()
