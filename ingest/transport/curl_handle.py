@@ -57,7 +57,17 @@ class Order:
 class Transfer:
     """An easy handle and what it is receiving. Made once, used for many requests."""
 
-    __slots__ = ("chunks", "handle", "header_lines", "headers", "index", "request", "room_bytes", "sent_at", "timeout_s")
+    __slots__ = (
+        "chunks",
+        "handle",
+        "header_lines",
+        "headers",
+        "index",
+        "request",
+        "room_bytes",
+        "sent_at",
+        "timeout_s",
+    )
 
     def __init__(self, ca_file: str, names: pycurl.CurlShare, keep_alive_s: float) -> None:
         self.handle = pycurl.Curl()

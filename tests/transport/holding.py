@@ -13,14 +13,17 @@ import sys
 import redis
 
 from ingest.errors import SlowDown
+from ingest.telemetry import setup_logs
 from ingest.transport.client import open_client
 from ingest.transport.connections import ConnectionLeases
 from ingest.wire import Answer, Endpoint, Request
 
+setup_logs("json")  # to stderr
 kind, redis_url = sys.argv[1:3]
 port, most, wanted, per_host = (int(argument) for argument in sys.argv[3:])
 leases = ConnectionLeases(redis.Redis.from_url(redis_url), most=most)
-client = open_client(kind, connections=wanted, leases=leases)  # type: ignore[arg-type]
+# A busy machine may need longer than the usual 30 s to open them all.
+client = open_client(kind, connections=wanted, leases=leases, keep_alive_s=600)  # type: ignore[arg-type]
 try:
     for number in range(1, wanted // per_host + 1):
         requests = [Request(f"/{os.getpid()}-{number}/{per_host}")] * per_host

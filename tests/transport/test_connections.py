@@ -26,7 +26,7 @@ from tests.transport.sending import answer, send, until
 from tests.transport.server import LocalServer
 from tests.transport.test_client_fork import forked
 
-SHORT_S = 0.6
+SHORT_S = 0.5
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_a_lease_is_renewed_while_requests_are_under_way(
     client.ready_in_s()
     other.start()
     try:
-        got = send(client, server, *[f"/slow/{3 * SHORT_S}"] * 4)
+        got = send(client, server, *[f"/slow/{2 * SHORT_S}"] * 4)
     finally:
         over.set()
         other.join()
