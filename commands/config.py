@@ -16,7 +16,14 @@ from commands.terminal import Json, out, print_json
 from ingest.errors import FixRequest
 from ingest.pipeline.terms import check_settings
 from ingest.settings import CHECKOUT, env_file, settings
-from local.shown_settings import provider_terms, setting_rows, settings_table, terms_table
+from local.shown_settings import (
+    provider_terms,
+    setting_rows,
+    settings_table,
+    terms_table,
+    transport_line,
+    transport_row,
+)
 from local.state import write_private
 
 config = typer.Typer()
@@ -32,13 +39,15 @@ def show(as_json: Json = False) -> None:
     """Show every setting, where it comes from, and what holds for each provider. Secrets: set or not set."""
     found = settings()
     check_settings(found)
-    rows, terms = setting_rows(found), provider_terms(found)
+    rows, terms, transport = setting_rows(found), provider_terms(found), transport_row(found)
     if as_json:
-        print_json({"settings": rows, "providers": terms})
+        print_json({"settings": rows, "providers": terms, "transport": transport})
         return
     out.print(settings_table(rows), soft_wrap=True)
     out.print()
     out.print(terms_table(terms), soft_wrap=True)
+    out.print()
+    out.print(transport_line(transport), soft_wrap=True)
 
 
 @config.command()

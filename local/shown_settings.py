@@ -16,6 +16,7 @@ from ingest import providers
 from ingest.pipeline.terms import terms_of
 from ingest.settings import Settings, credential, env_file, home, origin
 from ingest.settings.sources import PROVIDERS, secret_names
+from ingest.transport.client import client_class
 from ingest.wire import Limit
 
 
@@ -56,7 +57,7 @@ def _key_names() -> list[str]:
 
 
 def provider_terms(config: Settings) -> list[dict[str, Any]]:
-    """Return for each provider what holds for it now: address, limits at our pace, timeout, retries."""
+    """Return for each provider what holds for it now: address, limits at our pace, timeouts, connections, retries."""
     return [_terms(config, name) for name in providers.names()]
 
 
@@ -83,6 +84,18 @@ def _terms(config: Settings, name: str) -> dict[str, Any]:
     }
 
 
+def transport_row(config: Settings) -> dict[str, Any]:
+    """Return which transport sends the requests, and what it lacks."""
+    chosen = client_class(config.tickfarm_transport)
+    return {"name": chosen.name, "lacks": list(chosen.lacks)}
+
+
+def transport_line(row: Mapping[str, Any]) -> str:
+    """Return the same as a sentence."""
+    lacks = f"without {' and '.join(row['lacks'])}" if row["lacks"] else "lacks nothing"
+    return f"transport: {row['name']}, {lacks}"
+
+
 def _limit(limit: Limit) -> str:
     return f"{limit.amount} {limit.unit} per {limit.per_s} s"
 
@@ -99,10 +112,13 @@ def settings_table(rows: Iterable[Mapping[str, Any]]) -> Table:
 
 def terms_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     """Return the table of what holds for each provider; a limit a line."""
-    table = Table("provider", "asked at", "key", "preset", "limits", "timeout", "retries", box=None, pad_edge=False)
+    columns = ("provider", "asked at", "key", "preset", "limits", "batch", "request", "connections", "retries")
+    table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         waits = f"{row['retries']}, {row['retry_base_s']:g} to {row['retry_cap_s']:g} s"
         address = row["base_url"] if row["enabled"] else "switched off"
         limits = "\n".join(row["limits"])
-        table.add_row(row["provider"], address, row["key"], row["preset"], limits, f"{row['timeout_s']:g} s", waits)
+        times = f"{row['timeout_s']:g} s", f"{row['request_timeout_s']:g} s"
+        names = row["provider"], address, row["key"], row["preset"], limits
+        table.add_row(*names, *times, str(row["connections"]), waits)
     return table

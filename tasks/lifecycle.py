@@ -25,6 +25,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.dead_letters import Letter, write_letter
 from ingest.settings import settings
 from ingest.telemetry import setup_logs
+from ingest.transport.client import client_class
 from tasks.farm_task import INFRASTRUCTURE
 
 #: The child is gone, or was told to stop: the job goes back, counted, so that one that kills its child is given up.
@@ -52,6 +53,12 @@ def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
     # "Task received" and "Task succeeded" of each message say less than our own `fetched` and `stored`.
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@signals.worker_ready.connect  # `worker_init` comes before the logs are set up
+def _name_transport(**_: Any) -> None:
+    chosen = client_class(settings().tickfarm_transport)
+    log.info("transport", name=chosen.name, lacks=list(chosen.lacks))
 
 
 @signals.worker_process_init.connect

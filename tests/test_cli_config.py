@@ -48,6 +48,7 @@ def test_every_setting_is_shown_once_and_by_default_as_a_default(shown):
         assert row["base_url"] == providers.get(name).facts.base_url
         assert row["limits"] == row["stated_limits"]
         assert (row["timeout_s"], row["retries"], row["retry_base_s"], row["retry_cap_s"]) == (30, 3, 1, 60)
+        assert (row["request_timeout_s"], row["connections"]) == (10, 64)
 
 
 def test_a_value_is_shown_with_the_place_it_comes_from(shown, tmp_path):
@@ -76,12 +77,16 @@ def test_what_holds_for_a_provider_is_the_preset_and_what_is_set_for_it(shown):
         "TICKFARM_PRESET=conservative",
         "TICKFARM_PROVIDERS__BINANCE__PRESET=aggressive",
         "TICKFARM_PROVIDERS__BINANCE__RETRIES=1",
+        "TICKFARM_PROVIDERS__BINANCE__CONNECTIONS=4",
+        "TICKFARM_PROVIDERS__KRAKEN__REQUEST_TIMEOUT_S=20",
         "TICKFARM_PROVIDERS__COINBASE__PACE=0.1",
         "TICKFARM_PROVIDERS__COINBASE__BASE_URL=http://127.0.0.1:9/mirror/",
     )
     binance, coinbase, kraken = (terms[name] for name in ("binance", "coinbase", "kraken"))
     assert (binance["timeout_s"], binance["retries"], binance["retry_cap_s"]) == (15, 1, 30)
     assert binance["limits"] == binance["stated_limits"]
+    assert (binance["request_timeout_s"], binance["connections"]) == (5, 4)
+    assert (kraken["request_timeout_s"], coinbase["request_timeout_s"]) == (20, 30)
     assert (coinbase["timeout_s"], coinbase["base_url"]) == (60, "http://127.0.0.1:9/mirror")
     assert coinbase["limits"] == ["1 requests per 1 s"]
     assert (kraken["preset"], kraken["limits"]) == ("conservative", ["1 requests per 2 s"])
@@ -105,6 +110,19 @@ def test_the_table_for_people_holds_the_same(tmp_path):
     assert ["TICKFARM_KEEP_JOBS_DAYS", "9", "environment"] in lines
     assert ["REDIS_URL", "not", "set", "default"] in lines
     assert any(line[:1] == ["binance"] and "3," in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("transport", "lacks", "line"),
+    [
+        ("curl", [], "transport: curl, lacks nothing"),
+        ("requests", ["HTTP/2", "a DNS cache"], "transport: requests, without HTTP/2 and a DNS cache"),
+    ],
+)
+def test_what_the_transport_lacks_is_said(transport, lacks, line):
+    done = run("config", "show", "--json", TICKFARM_TRANSPORT=transport)
+    assert json.loads(done.stdout)["transport"] == {"name": transport, "lacks": lacks}
+    assert line in run("config", "show", TICKFARM_TRANSPORT=transport).stdout.splitlines()
 
 
 def test_init_writes_a_private_file_that_changes_nothing_and_says_what_to_edit(tmp_path):

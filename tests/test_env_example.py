@@ -40,6 +40,7 @@ def test_the_presets_are_described_with_their_own_numbers():
         [said] = re.findall(rf"{preset}: (.*? apart)", TEXT)
         assert waits in said, preset
         assert timeout in said, preset
+        assert f"{PRESETS[preset].request_timeout_s:g} s a request" in said, preset
         assert ("half of" in said) == (PRESETS[preset].pace == 0.5), preset
 
 

@@ -43,6 +43,7 @@ requests = st.builds(
     weight=st.integers(1, 10**6),
     start=st.none() | moments,
     end=st.none() | moments,
+    timeout_s=st.none() | st.floats(0.1, 30),
 )
 answers = st.builds(
     StoredAnswer,
@@ -88,6 +89,12 @@ def segment_of(archive: FolderArchive, place: Place) -> Path:
 @given(requests)
 def test_a_request_is_the_same_after_it_was_kept_as_json(request):
     assert request_from(request_to(request)) == request
+
+
+def test_a_request_kept_before_there_were_timeouts_is_read_and_none_is_written_without_need():
+    document = request_to(Request("/x"))
+    assert "timeout_s" not in document
+    assert request_from(document) == Request("/x")
 
 
 @given(st.lists(answers, max_size=4))

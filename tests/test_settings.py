@@ -52,6 +52,15 @@ WRONG = {
         ["did you mean TICKFARM_PROVIDERS__BINANCE__PACE?", "RETRY_BASE_S"],
     ),
     "a provider without a field": ({"TICKFARM_PROVIDERS__BINANCE": "{}"}, ["TICKFARM_PROVIDERS__<NAME>__<FIELD>"]),
+    "a request's timeout over 30 s": (
+        {"TICKFARM_PROVIDERS__BINANCE__REQUEST_TIMEOUT_S": "31"},
+        ["TICKFARM_PROVIDERS__BINANCE__REQUEST_TIMEOUT_S", "less than or equal to 30"],
+    ),
+    "more connections than a host gets": (
+        {"TICKFARM_PROVIDERS__BINANCE__CONNECTIONS": "101"},
+        ["TICKFARM_PROVIDERS__BINANCE__CONNECTIONS", "less than or equal to 100"],
+    ),
+    "a farm without connections": ({"TICKFARM_MOST_CONNECTIONS": "0"}, ["TICKFARM_MOST_CONNECTIONS", "equal to 1"]),
     "an address with a password": (
         {"TICKFARM_PROVIDERS__BINANCE__BASE_URL": f"https://me:{SECRET}@api.binance.us"},
         ["TICKFARM_PROVIDERS__BINANCE__BASE_URL", "without user, password"],

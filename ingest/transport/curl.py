@@ -61,7 +61,9 @@ class CurlClient:
         if os.getpid() != self._pid:
             self._leave_to_parent()
             self._start()
-        order = Order(Outgoing(endpoint), max_bytes, request_timeout_s)
+        outgoing = Outgoing(endpoint)
+        waits = outgoing.is_tls and self._http2.get(endpoint.base_url, True)
+        order = Order(outgoing, max_bytes, request_timeout_s, waits_for_http2=waits)
         at_once = min(connections, self._connections, MOST_PER_HOST)
         batch = _Batch(requests, order, time.monotonic() + deadline_s, at_once)
         try:
@@ -69,6 +71,8 @@ class CurlClient:
         finally:  # also when a soft time limit or Ctrl-C interrupts: the next batch must find an empty multi
             self._stop_active()
             self._used_at = time.monotonic()
+        if batch.is_http2 is not None:
+            self._http2[endpoint.base_url] = batch.is_http2
         return batch.close()
 
     def resize(self, connections: int) -> None:
@@ -121,6 +125,9 @@ class CurlClient:
         self._used_at = time.monotonic()
         self._idle: list[Transfer] = []
         self._active: dict[pycurl.Curl, Transfer] = {}
+        # Who has answered in HTTP/1.1 is not waited for again: libcurl waits for the whole first answer, measured, and
+        # a first request that hangs would keep back all the others.
+        self._http2: dict[str, bool] = {}
 
     def _open_multi(self) -> None:
         self._multi = pycurl.CurlMulti()
@@ -185,6 +192,8 @@ class CurlClient:
         for handle in answered:
             transfer = self._release(handle)
             batch.outcomes[transfer.index] = transfer.answer(now)
+            if batch.is_http2 is None:
+                batch.is_http2 = transfer.is_http2()
         for handle, code, text in failed:
             transfer = self._release(handle)
             batch.outcomes[transfer.index] = transfer.failure(code, text, batch.order.outgoing, now)
@@ -210,6 +219,7 @@ class _Batch:
         self.began_at = datetime.now(UTC)
         self.waiting = list(enumerate(requests))[::-1]
         self.outcomes: list[Answer | Failure | None] = [None] * len(requests)
+        self.is_http2: bool | None = None
 
     def close(self) -> list[Answer | Failure]:
         """Return one outcome for each request: a timeout where none came."""

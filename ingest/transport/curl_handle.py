@@ -50,12 +50,24 @@ class Order:
     outgoing: Outgoing
     max_bytes: int
     request_timeout_s: float
+    #: Let requests wait to learn whether the first connection speaks HTTP/2, rather than open one for each of them.
+    waits_for_http2: bool
 
 
 class Transfer:
     """An easy handle and what it is receiving. Made once, used for many requests."""
 
-    __slots__ = ("chunks", "handle", "header_lines", "headers", "index", "request", "room_bytes", "sent_at")
+    __slots__ = (
+        "chunks",
+        "handle",
+        "header_lines",
+        "headers",
+        "index",
+        "request",
+        "room_bytes",
+        "sent_at",
+        "timeout_s",
+    )
 
     def __init__(self, ca_file: str, names: pycurl.CurlShare, keep_alive_s: float) -> None:
         self.handle = pycurl.Curl()
@@ -63,6 +75,7 @@ class Transfer:
         self.chunks: list[bytes] = []
         self.headers: list[tuple[str, str]] = []
         self.room_bytes = 0
+        self.timeout_s = 0.0
         self.index = -1
         self.request = Request("/")
         self.sent_at = datetime.min.replace(tzinfo=UTC)
@@ -79,10 +92,11 @@ class Transfer:
             self.handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers])
             self.headers = headers
         self.handle.setopt(pycurl.URL, outgoing.url(request))
-        # Over TLS, wait to learn whether the first connection speaks HTTP/2 rather than open one for each request.
-        self.handle.setopt(pycurl.PIPEWAIT, int(outgoing.is_tls))
+        self.handle.setopt(pycurl.PIPEWAIT, int(order.waits_for_http2))
         timeout_s = outgoing.timeout_s(request, order.request_timeout_s)
-        self.handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+        if timeout_s != self.timeout_s:
+            self.handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+            self.timeout_s = timeout_s
         self.index, self.request, self.room_bytes = index, request, order.max_bytes
         self.sent_at = sent_at
         self.header_lines.clear()
@@ -103,6 +117,10 @@ class Transfer:
         body = self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
         return Answer(self.request, status, _headers(self.header_lines), body, self.sent_at, received_at)
 
+    def is_http2(self) -> bool:
+        """Say whether the answer came over HTTP/2."""
+        return bool(self.handle.getinfo(pycurl.INFO_HTTP_VERSION) == pycurl.CURL_HTTP_VERSION_2_0)
+
     def failure(self, code: int, text: str, outgoing: Outgoing, received_at: datetime) -> Failure:
         """Return why nothing complete was received, in our words for libcurl's `code`."""
         kind = _KINDS.get(code, "other")
@@ -113,7 +131,6 @@ class Transfer:
 
 def _configure(handle: pycurl.Curl, ca_file: str, names: pycurl.CurlShare, keep_alive_s: float) -> None:
     """Set what is the same for every request of every provider."""
-    no_proxy = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), *LOOPBACK)))
     for option, value in (
         (pycurl.NOSIGNAL, 1),
         (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
@@ -130,9 +147,15 @@ def _configure(handle: pycurl.Curl, ca_file: str, names: pycurl.CurlShare, keep_
         (pycurl.SSL_VERIFYPEER, 1),
         (pycurl.SSL_VERIFYHOST, 2),
         (pycurl.CAINFO, ca_file),
-        (pycurl.NOPROXY, no_proxy),
+        (pycurl.NOPROXY, _no_proxy()),
     ):
         handle.setopt(option, value)
+
+
+def _no_proxy() -> str:
+    """Return the hosts that are asked directly. `*` stands for all, but to libcurl only by itself."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return "*" if named.strip() == "*" else ",".join(filter(None, (named, *LOOPBACK)))
 
 
 def _headers(lines: Sequence[bytes]) -> dict[str, str]:

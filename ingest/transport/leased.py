@@ -97,7 +97,8 @@ class LeasedClient:
         with self._lock:
             self._have_share()
             if not self._share:
-                raise SlowDown("all connections of the farm are taken", retry_after_s=FULL_WAIT_S)
+                message = "all connections of the farm are taken: wait, or raise TICKFARM_MOST_CONNECTIONS"
+                raise SlowDown(message, retry_after_s=FULL_WAIT_S)
             return self._own.send(
                 requests,
                 endpoint,
@@ -137,7 +138,9 @@ class LeasedClient:
             if self._is_over():
                 self._lose()
             self._renew(in_use=0)
-        if self._share and self._keeper is None:
+        if not self._share:
+            log.warning("connections_all_taken", wanted=self._wanted)
+        elif self._keeper is None:
             self._keeper = Thread(target=self._keep, args=(self._stop,), name="connection-keeper", daemon=True)
             self._keeper.start()
 

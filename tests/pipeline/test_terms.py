@@ -26,9 +26,11 @@ from ingest.pipeline.jobs import CALL_PREFIX, JobOptions
 from ingest.pipeline.sending import DISABLED_WAIT_S, send
 from ingest.pipeline.terms import LEAST_WEIGHT, LONGEST_WINDOW_S, NO_OPTIONS, at_pace, check_settings, terms_of
 from ingest.providers.contract import Query
-from ingest.settings import PRESETS, BadSetting, Preset, ProviderSettings, Settings
+from ingest.settings import MOST_PER_HOST, PRESETS, BadSetting, Preset, ProviderSettings, Settings
 from ingest.transport.budget import windows_of
+from ingest.transport.connections import ConnectionLeases
 from ingest.transport.gate import Ask
+from ingest.transport.leased import FULL_WAIT_S
 from ingest.transport.retry import POLICIES
 from ingest.wire import Limit
 from tests.pipeline.farm import DAY, bars_call, opened
@@ -49,6 +51,8 @@ own_settings = st.fixed_dictionaries(
         "preset": presets,
         "pace": paces,
         "timeout_s": st.floats(0.1, 60),
+        "request_timeout_s": st.floats(0.1, 30),
+        "connections": st.integers(1, 100),
         "retries": st.integers(0, 50),
         "enabled": st.booleans(),
     },
@@ -125,6 +129,8 @@ def test_what_is_set_for_a_provider_wins_over_its_preset_and_its_preset_over_the
     terms = terms_of(config, facts, has_key=False)
     assert terms.pace == own.get("pace", numbers.pace)
     assert terms.timeout_s == own.get("timeout_s", numbers.timeout_s)
+    assert terms.request_timeout_s == own.get("request_timeout_s", numbers.request_timeout_s)
+    assert terms.connections == min(own.get("connections", MOST_PER_HOST), config.tickfarm_connections)
     assert terms.policy == replace(policy, retries=own.get("retries", policy.retries))
 
 
@@ -141,6 +147,7 @@ def test_a_jobs_own_options_shorten_the_timeout_and_decide_the_retries(own, chos
 def test_the_standard_preset_is_what_held_before_there_were_presets():
     terms = terms_of(Settings(), providers.get("binance").facts, has_key=False)
     assert (terms.limits, terms.timeout_s, terms.policy.retries) == (terms.stated, 30.0, 3)
+    assert (terms.request_timeout_s, terms.connections) == (10.0, 64)
     assert Settings(tickfarm_fetch_deadline_s=7).timeout_s("binance") == 7
     own = {"binance": {"timeout_s": 9}}
     assert Settings(tickfarm_fetch_deadline_s=7, tickfarm_providers=own).timeout_s("binance") == 9
@@ -233,6 +240,33 @@ def test_a_jobs_timeout_ends_a_batch_that_hangs(farm):
     began = time.monotonic()
     assert farm.run_once().state == "failed"
     assert time.monotonic() - began < 3
+
+
+def test_a_providers_timeout_for_a_request_ends_one_that_hangs_long_before_the_batchs(settings_of, farm):
+    hurried = settings_of(tickfarm_providers={"binance": {"request_timeout_s": 0.3, "timeout_s": 60}})
+    with opened(Context(hurried), farm.sandbox) as impatient:
+        farm.sandbox.arm("binance", "hang")
+        impatient.owe("binance", bars_call())
+        began = time.monotonic()
+        assert impatient.run_once().state == "failed"
+        assert time.monotonic() - began < 3
+
+
+def test_a_job_that_finds_all_connections_of_the_farm_taken_waits_and_has_not_failed(settings_of, farm):
+    with opened(Context(settings_of(tickfarm_most_connections=5)), farm.sandbox) as crowded:
+        others = ConnectionLeases(crowded.context.redis, most=5)
+        assert others.take("another process", 5) == 5
+        job = crowded.owe("binance", bars_call())
+        before = farm.requests("binance")
+        assert crowded.run_once().state == "deferred"
+        assert farm.requests("binance") == before
+        [(failures, waits_s)] = farm.select("SELECT failures, extract(epoch FROM due_at - now()) FROM jobs")
+        assert failures == 0
+        assert float(waits_s) == pytest.approx(FULL_WAIT_S, abs=5)
+        others.give_back("another process")
+        [outcome] = crowded.run(within=timedelta(seconds=2 * FULL_WAIT_S))
+        assert outcome.state == "fetched"
+        assert crowded.value("SELECT state FROM jobs WHERE id = :job", job=job) == "done"
 
 
 def test_a_retry_after_given_as_a_date_is_kept_to(farm):

@@ -102,3 +102,14 @@ def test_stock_beat_loads_the_schedule_page_and_its_messages_are_stored_once_eac
         shared_farm.restart(ours, wait=False)
     shared_farm.all_done(within_s=60)
     assert shared_farm.value("SELECT max(n) FROM (SELECT count(*) n FROM fetch_log GROUP BY job_id) x") == 1
+
+
+def test_a_worker_says_once_how_it_sends_and_its_children_lease_their_connections(shared_farm, hand):
+    assert hand.send_task("tasks.fetch.binance", kwargs=CALL).get(timeout=WAIT_S)["rows"] == 60
+    worker = shared_farm.processes["one"]
+    events = [json.loads(line) for line in worker.text().splitlines() if '"transport"' in line]
+    assert [(event["name"], event["lacks"]) for event in events] == [("curl", [])]
+    leases = shared_farm.context.redis.hgetall("tickfarm:connections")
+    holders = {int(name.split(b":")[1]) for name in leases}
+    assert holders
+    assert holders <= set(worker.children())

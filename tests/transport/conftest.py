@@ -72,5 +72,6 @@ def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def tls_server(certificate: Path) -> Iterator[LocalServer]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
+    context.set_alpn_protocols(["http/1.1"])
     with serving(context) as running:
         yield running

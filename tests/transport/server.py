@@ -28,6 +28,7 @@ class LocalServer:
 
     def __init__(self) -> None:
         self.url = ""
+        self.elsewhere = ""
         self.opened = 0
         self.open_now = 0
         self.most_open = 0
@@ -126,7 +127,7 @@ class LocalServer:
         return _write(writer, 200, b"b" * int(argument))
 
     async def _redirect(self, writer: asyncio.StreamWriter, _argument: str, _seen: dict[str, Any]) -> bool:
-        return _write(writer, 302, b"moved", f"Location: {self.url}/ok/elsewhere")
+        return _write(writer, 302, b"moved", f"Location: {self.elsewhere or self.url}/ok/elsewhere")
 
     async def _redirectdrip(self, writer: asyncio.StreamWriter, _argument: str, _seen: dict[str, Any]) -> bool:
         writer.write(f"HTTP/1.1 302 Found\r\nLocation: {self.url}/ok\r\n\r\n".encode())

@@ -13,9 +13,9 @@ from tests.transport.server import LocalServer
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def forked(kind: str, url: str, **environment: str) -> dict[str, object]:
+def forked(kind: str, url: str, *more: str, **environment: str) -> dict[str, object]:
     finished = subprocess.run(
-        [sys.executable, "-m", "tests.transport.forked", kind, url],
+        [sys.executable, "-m", "tests.transport.forked", kind, url, *more],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
