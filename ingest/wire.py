@@ -61,12 +61,18 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What a provider allows: `amount` of `unit` in any `per_s` seconds. `source` says where that stands."""
+    """What a provider allows: `amount` of `unit` in any `per_s` seconds. `source` says where that stands.
+
+    `resets` names the time zone whose midnight (or first of the month, for windows of over 27 days) begins a new
+    window, where the provider says so; else the window slides. `datasets` are those that count in it; empty: all.
+    """
 
     amount: int
     per_s: int
     source: str
     unit: Literal["requests", "weight"] = "requests"
+    resets: str | None = None
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,11 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a provider's requests go in this farm: base URL (no trailing slash) and the key, if it has one."""
+    """Where a provider's requests go in this farm: base URL (no trailing slash) and the key, if it has one.
+
+    `pool` names the credential whose limits count, without telling it: '' where there is no key.
+    """
 
     base_url: str
     key: Key | None = None
+    pool: str = ""

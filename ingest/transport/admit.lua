@@ -1,0 +1,87 @@
+-- Admit a batch: how many of its first requests may go now, to which base address, and otherwise when to ask again.
+--
+-- KEYS[1]  the provider's hash (breakers)      KEYS[2]  its credential's hash (seeded, hold, why, live)
+-- ARGV[1]  JSON {fresh, grant, count, chunks, live, reserve, deadline_ms, bases, dataset, windows: [{key, amount, per_ms,
+--          costs}]}: `reserve` is the share that stays free for live work, `fresh` says the server knew no script
+-- Returns  JSON {state: seed | wait | go, granted, wait_ms, why, base, probe, gens, changes}
+-- Costs    one round trip, whatever the batch; nothing is taken unless it may go.
+
+local ask = cjson.decode(ARGV[1])
+local hash, pool = KEYS[1], KEYS[2]
+if ask.fresh then redis.call('HDEL', pool, 'seeded') end
+if redis.call('HEXISTS', pool, 'seeded') == 0 then return cjson.encode({state = 'seed'}) end
+redis.call('PEXPIRE', pool, 7200000)
+
+local function wait(ms, why, changes)
+  return cjson.encode({state = 'wait', wait_ms = math.ceil(ms), why = why, changes = changes})
+end
+
+local held = redis.call('HMGET', pool, 'hold', 'why')
+if held[1] and (tonumber(held[1]) < 0 or tonumber(held[1]) > now) then
+  return wait(tonumber(held[1]) < 0 and -1 or held[1] - now, held[2] or 'held')
+end
+
+-- The first base address that may be asked, or probed.
+local base, probed, soonest = nil, nil, nil
+for at = 0, ask.bases - 1 do
+  local breakers = {state_of(hash, tostring(at)), state_of(hash, at .. '/' .. ask.dataset)}
+  local verdict, wait_ms = 'yes', 0
+  for _, breaker in ipairs(breakers) do
+    local one, its_ms = usable(breaker)
+    if one == 'no' or (one == 'probe' and verdict == 'yes') then verdict = one end
+    if its_ms > wait_ms then wait_ms = its_ms end
+  end
+  if verdict ~= 'no' then
+    base = at
+    if verdict == 'probe' then probed = breakers end
+    ask.breakers = breakers
+    break
+  end
+  if not soonest or wait_ms < soonest then soonest = wait_ms end
+end
+if not base then return wait(soonest, 'breaker') end
+
+-- Every window must have room; a crumb of a large batch waits until a chunk of it fits.
+local count = probed and 1 or ask.count
+local granted, longest = count, 0
+for _, window in ipairs(ask.windows) do
+  refresh(window)
+  local first = cost_of_first(window, 1)
+  local cap = math.max(window.amount - math.floor(window.amount * ask.reserve), math.min(first, window.amount))
+  if not ask.live then
+    local wanted = tonumber(redis.call('HGET', window.key, 'live') or '0')
+    if wanted > now and window.used + first > 0 then cap = math.min(cap, window.used) end
+  end
+  local fits = fitting(window, count, cap)
+  local chunk = count
+  while chunk > 1 and cost_of_first(window, chunk) > math.max(first, window.amount / 50) do
+    chunk = math.floor(chunk / 2)
+  end
+  if fits < math.min(chunk, granted) then
+    local need = window.used + cost_of_first(window, math.min(chunk, granted)) - cap
+    longest = math.max(longest, free_in(window, need))
+    if ask.live then
+      redis.call('HSET', window.key, 'live', string.format('%d', now + math.min(free_in(window, need) + 100, 2000)))
+      keep(window, 0)
+    end
+    granted = 0
+  elseif fits < granted then
+    granted = fits
+  end
+end
+if granted == 0 then return wait(math.max(longest, 1), 'budget') end
+
+local changes, gens = {}, {}
+if probed then
+  for _, breaker in ipairs(probed) do
+    if breaker.st ~= 'closed' then begin_probe(hash, breaker, ask.grant, ask.deadline_ms + 1000, changes) end
+  end
+end
+for _, breaker in ipairs(ask.breakers) do gens[#gens + 1] = breaker.gen end
+redis.call('PEXPIRE', hash, 86400000)
+for _, window in ipairs(ask.windows) do
+  take(window, ask.grant, cost_of_first(window, granted), ask.deadline_ms)
+end
+return cjson.encode({
+  state = 'go', granted = granted, base = base, probe = probed ~= nil, gens = gens, changes = changes,
+})

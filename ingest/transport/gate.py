@@ -1,0 +1,309 @@
+"""The gate to a provider: a batch asks before it is sent, and reports how it went.
+
+Each of the two is one round trip to Redis, whatever the batch: windows of the budget, breakers of every base address,
+holds and the counters of health are in the same script. Deliberately not here: sending (client), what a wait means for
+the job (pipeline/sending.py), windows of days and months (pipeline/quota.py).
+
+Invariant: while Redis is away nothing is granted (its errors are raised); when it has forgotten, nothing is granted
+until the windows are seeded from what PostgreSQL knows.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha1
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from redis import Redis
+from redis.exceptions import NoScriptError
+
+from ingest.transport.breaker import BreakerPolicy, Transition, Verdict
+from ingest.transport.budget import Window, costs, ends
+from ingest.wire import Request
+
+WaitReason = Literal["budget", "breaker", "held"]
+#: How much of every window stays free for live work.
+LIVE_RESERVE: Final = 0.2
+#: A grant counts as ended this long after its batch's deadline if nobody reports it: the client is back by then.
+SLACK_MS: Final = 2_000
+#: Latencies are counted in steps of 15 %, so that a percentile is right to 7 %.
+LATENCY_STEP: Final = 1.15
+
+_FOLDER = Path(__file__).parent
+
+
+def gate_key(provider: str) -> str:
+    """Return the Redis key of a provider's breakers: a hash, gone a day after the last request."""
+    return f"tickfarm:gate:{provider}"
+
+
+def pool_key(budget: str) -> str:
+    """Return the Redis key of a credential's state: a hash, gone two hours after the last request."""
+    return f"tickfarm:pool:{budget}"
+
+
+def traffic_key(provider: str) -> str:
+    """Return what the keys of a provider's traffic begin with: a hash for each 10 s, gone after 15 minutes."""
+    return f"tickfarm:traffic:{provider}:"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A batch that wants to go. `grant` is unique, `job` names who asks in `<job>:<attempt>` form ('' for nobody).
+
+    `budget` names whose windows count (`provider:pool`), `bases` is how many base addresses there are. `reserve` is the
+    share of each window that must stay free; `is_live` asks ahead of all others. `budget_windows` are all windows of the
+    budget, whatever dataset counts in them: these are seeded.
+    """
+
+    provider: str
+    budget: str
+    dataset: str
+    grant: str
+    job: str
+    requests: Sequence[Request]
+    windows: Sequence[Window]
+    deadline_s: float
+    bases: int = 1
+    is_live: bool = False
+    reserve: float = 0.0
+    budget_windows: Sequence[Window] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What the gate said: so many of the first requests may go now to that base address, or none before `wait_s`.
+
+    `wait_s` is infinite when only a person can lift what holds the provider.
+    """
+
+    ask: Ask
+    granted: int = 0
+    base: int = 0
+    is_probe: bool = False
+    wait_s: float = 0.0
+    reason: str = ""
+    generations: tuple[int, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one request went: how long ago it ended, and what it took."""
+
+    request: Request
+    verdict: Verdict
+    age_ms: int
+    latency_ms: int
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A time in which nothing is to be asked on this credential, and why."""
+
+    for_s: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What PostgreSQL knows of a credential: requests that ended, and the jobs that may have sent some.
+
+    `ended` holds (age in s, dataset, requests, weight); `out` holds (`<job>:<attempt>`, seconds until it is over at the
+    latest).
+    """
+
+    ended: Sequence[tuple[float, str, int, int]] = ()
+    out: Sequence[tuple[str, float]] = ()
+    hold: Hold | None = None
+
+
+@dataclass(slots=True)
+class _Script:
+    """A script of which each provider has its own copy: one that the server does not know tells that it restarted."""
+
+    text: str
+    shas: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def of(self, provider: str) -> tuple[str, str]:
+        if provider not in self.shas:
+            text = f"{self.text}\n-- {provider}\n"
+            self.shas[provider] = (sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
+        return self.shas[provider]
+
+
+class Gate:
+    """Admits batches and takes their reports. Safe from any number of processes.
+
+    `seed_of(ask)` is called when Redis does not know the credential's windows; it returns what PostgreSQL knows.
+    """
+
+    def __init__(self, redis: Redis, seed_of: Callable[[Ask], Seed]) -> None:
+        self._redis = redis
+        self._seed_of = seed_of
+        self._admit = _Script(_text("budget", "breaker", "admit"))
+        self._report = _Script(_text("budget", "breaker", "report"))
+        self._seed = _Script(_text("budget", "seed"))
+        self._switch = _Script(_text("budget", "breaker", "switch"))
+
+    def admit(self, ask: Ask) -> Admission:
+        """Ask to send. Nothing is taken unless something is granted. Raises Redis' errors: then nothing may go."""
+        document = {
+            "grant": ask.grant,
+            "count": len(ask.requests),
+            "live": ask.is_live,
+            "reserve": ask.reserve,
+            "deadline_ms": round(ask.deadline_s * 1000) + SLACK_MS,
+            "bases": ask.bases,
+            "dataset": ask.dataset,
+            "windows": [window.document(costs=costs(window, ask.requests)) for window in ask.windows],
+        }
+        keys = [gate_key(ask.provider), pool_key(ask.budget)]
+        said = self._run(self._admit, ask.provider, keys, document)
+        while said["state"] == "seed":
+            self.seed(ask, self._seed_of(ask))
+            said = self._run(self._admit, ask.provider, keys, document)
+        transitions = _transitions(said.get("changes") or ())
+        if said["state"] == "wait":
+            wait_ms = said["wait_ms"]
+            return Admission(
+                ask, wait_s=math.inf if wait_ms < 0 else wait_ms / 1000, reason=said["why"], transitions=transitions
+            )
+        return Admission(
+            ask,
+            granted=said["granted"],
+            base=said["base"],
+            is_probe=said["probe"],
+            generations=tuple(said["gens"]),
+            transitions=transitions,
+        )
+
+    def report(
+        self,
+        admission: Admission,
+        ended: Sequence[Ended],
+        *,
+        policy: BreakerPolicy,
+        hold: Hold | None = None,
+        used: Mapping[str, int] | None = None,
+        since_begin: Sequence[Ended] = (),
+    ) -> tuple[Transition, ...]:
+        """Say how the granted requests went; those that are not in `ended` were never sent.
+
+        `hold` is what the provider said about waiting, `used` what it says is used of a window (by its key).
+        `since_begin` is everything the same fetch sent before: told only where Redis has lost the grant meanwhile.
+        """
+        ask = admission.ask
+        in_order = sorted(ended, key=lambda one: -one.age_ms)
+        document: dict[str, Any] = {
+            "grant": ask.grant,
+            "job": ask.job,
+            "base": admission.base,
+            "dataset": ask.dataset,
+            "gens": admission.generations,
+            "outcomes": "".join("f" if one.verdict == "failed" else "s" for one in in_order),
+            "policy": policy.document(),
+            "traffic": _traffic(ended),
+            "all": False,
+        }
+        if hold is not None:
+            document |= {"hold_ms": math.ceil(hold.for_s * 1000), "why": hold.reason}
+        document["windows"] = _reported(ask.windows, ended, used or {})
+        keys = [gate_key(ask.provider), pool_key(ask.budget), traffic_key(ask.provider)]
+        said = self._run(self._report, ask.provider, keys, document)
+        changes = _transitions(said["changes"] or ())
+        if said["lost"]:
+            whole = _reported(ask.windows, [*since_begin, *ended], {})
+            document |= {"all": True, "windows": whole, "outcomes": "", "traffic": {}}
+            self._run(self._report, ask.provider, keys, document)
+        return changes
+
+    def seed(self, ask: Ask, seed: Seed) -> None:
+        """Fill the windows of a credential that Redis does not know. Does nothing where somebody else just has."""
+        windows = []
+        for window in ask.budget_windows:
+            width_ms = max(1, window.per_ms // 100)
+            shares: dict[int, int] = {}
+            for age_s, dataset, requests, weight in seed.ended:
+                at = int(max(age_s, 0.0) * 1000) // width_ms
+                if window.counts(dataset):
+                    shares[at] = shares.get(at, 0) + (weight if window.unit == "weight" else requests)
+            ended = [[at * width_ms, share] for at, share in shares.items() if at * width_ms <= window.per_ms]
+            windows.append(window.document(ended=ended))
+        document: dict[str, Any] = {
+            "windows": windows,
+            "out": [[job, math.ceil(for_s * 1000)] for job, for_s in seed.out if job != ask.job],
+        }
+        if seed.hold is not None:
+            hold_ms = -1 if math.isinf(seed.hold.for_s) else math.ceil(seed.hold.for_s * 1000)
+            document |= {"hold_ms": hold_ms, "why": seed.hold.reason}
+        self._run(self._seed, ask.provider, [pool_key(ask.budget)], document)
+
+    def switch(
+        self, provider: str, action: Literal["open", "close", "probe"], *, bases: int, for_s: float = 0.0
+    ) -> tuple[Transition, ...]:
+        """Open, close, or let be probed now, by hand, all breakers of a provider."""
+        document = {"action": action, "bases": bases, "for_ms": math.ceil(for_s * 1000)}
+        said = self._run(self._switch, provider, [gate_key(provider)], document)
+        return _transitions(said["changes"] or ())
+
+    def lift(self, budget: str) -> None:
+        """Forget what holds a credential."""
+        self._redis.hdel(pool_key(budget), "hold", "why")
+
+    def hold(self, budget: str, hold: Hold) -> None:
+        """Hold a credential from now on."""
+        until_ms = -1 if math.isinf(hold.for_s) else math.ceil((_server_time(self._redis) + hold.for_s) * 1000)
+        self._redis.hset(pool_key(budget), mapping={"hold": until_ms, "why": hold.reason})
+
+    def _run(self, script: _Script, provider: str, keys: Sequence[str], document: dict[str, Any]) -> Any:
+        sha, text = script.of(provider)
+        try:
+            raw = self._redis.evalsha(sha, len(keys), *keys, json.dumps(document))
+        except NoScriptError:
+            # EVAL, and not SCRIPT LOAD first: nobody may be served between the two.
+            raw = self._redis.eval(text, len(keys), *keys, json.dumps({**document, "fresh": True}))
+        return raw if isinstance(raw, int) else json.loads(raw)
+
+
+def _text(*names: str) -> str:
+    return "\n".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+
+
+def _server_time(redis: Redis) -> float:
+    seconds, micros = redis.time()
+    return float(seconds) + float(micros) / 1_000_000
+
+
+def _reported(windows: Sequence[Window], ended: Sequence[Ended], used: Mapping[str, int]) -> list[dict[str, Any]]:
+    aged = [(one.age_ms, one.request) for one in ended]
+    return [
+        window.document(ended=ends(window, aged), **({"used": used[window.key]} if window.key in used else {}))
+        for window in windows
+    ]
+
+
+def _traffic(ended: Sequence[Ended]) -> dict[str, int]:
+    """Return what is added to the counters of health: how many of each verdict, bytes, latencies by their step."""
+    counts: dict[str, int] = {"n": len(ended)} if ended else {}
+    for one in ended:
+        step = math.floor(math.log(max(one.latency_ms, 1), LATENCY_STEP))
+        for name, number in ((one.verdict, 1), ("bytes", one.size_bytes), ("ms", one.latency_ms), (f"l{step}", 1)):
+            counts[name] = counts.get(name, 0) + number
+    return counts
+
+
+def _transitions(changes: Any) -> tuple[Transition, ...]:
+    return tuple(
+        Transition(scope, before, after, _moment(until_ms), why) for scope, before, after, until_ms, why in changes
+    )
+
+
+def _moment(until_ms: float) -> datetime | None:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=until_ms) if until_ms else None
