@@ -23,7 +23,9 @@ CONNECTIONS, PER_HOST = 5000, 100
 async def run(addresses: list[str]) -> int:
     """Ask every address; return how many answers were tickers."""
     left = iter(addresses)
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=PER_HOST)) as http:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=PER_HOST)
+    ) as http:
         return sum(await asyncio.gather(*(_work(http, left) for _ in range(PER_HOST))))
 
 

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
@@ -25,6 +26,8 @@ HELP = "requests a second, 200 a message: farm, naive Celery project, aiohttp en
 CONTESTANTS = ("farm", "farm_quiet", "naive", "aiohttp", "curl")
 #: The naive project gets a part of the requests: it is fifty times slower.
 NAIVE_PART = 25
+#: What a contender needs of the bench extra.
+NEEDS = {"naive": "pybreaker", "aiohttp": "aiohttp"}
 #: Polls for the latency come at this share of what the farm reached.
 LOAD = 0.5
 
@@ -33,7 +36,9 @@ def add_options(options: argparse.ArgumentParser) -> None:
     """Declare what can be chosen."""
     options.add_argument("--requests", type=int, default=60_000, help="of one measurement (default: %(default)s)")
     options.add_argument("--rounds", type=int, default=3, help="rounds (default: %(default)s)")
-    options.add_argument("--seconds", type=int, default=30, help="time of the polls at half load (default: %(default)s)")
+    options.add_argument(
+        "--seconds", type=int, default=30, help="time of the polls at half load (default: %(default)s)"
+    )
     options.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS, help="measure only these")
 
 
@@ -51,7 +56,8 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
             "aiohttp": lambda: quote_contenders.engine(bench, "aiohttp_engine", requests),
             "curl": lambda: quote_contenders.engine(bench, "curl_loop", requests),
         }
-        names = [name for name in contests if name in chosen.only]
+        missing = {name: needs for name, needs in NEEDS.items() if find_spec(needs) is None}
+        names = [name for name in contests if name in chosen.only and name not in missing]
         rounds: dict[str, list[Run]] = {name: [] for name in names}
         for number in range(chosen.rounds):
             for name in names[:: -1 if number % 2 else 1]:
@@ -60,6 +66,8 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
         figures = {"requests": requests, "rounds": chosen.rounds, "mock_requests_s": round(ceiling)} | _figures(rounds)
         if "farm" in rounds:
             figures |= _latency(bench, figures["farm_requests_s"] * LOAD, chosen.seconds)
+    if missing:
+        figures["not_measured"] = {name: f"{needs} is not installed (.[bench])" for name, needs in missing.items()}
     figures["machine"] = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end"
     return figures
 

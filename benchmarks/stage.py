@@ -142,7 +142,7 @@ def running_farm(
 
 
 def _argv(process: Process, children: Mapping[str, int], *, is_quiet: bool) -> tuple[str, ...]:
-    """Return a farm process's command with another number of children, or another application: the one that is quiet."""
+    """Return a farm process's command, with another number of children or the quiet application where asked for."""
     argv = list(process.argv)
     lane = process.name.removeprefix("worker-")
     if lane in children:

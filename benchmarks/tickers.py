@@ -51,7 +51,9 @@ def ticker_mock(where: Stage, *, latency_ms: float = 0.0) -> Iterator[tuple[int,
 
 def requests_s(port: int, requests: int = _CEILING_REQUESTS) -> float:
     """Return how many requests a second the mock answers to a client that only counts bytes."""
-    heads = [f"GET {url.partition(str(port))[2]} HTTP/1.1\r\nHost: mock\r\n\r\n".encode() for url in urls(port, requests)]
+    heads = [
+        f"GET {url.partition(str(port))[2]} HTTP/1.1\r\nHost: mock\r\n\r\n".encode() for url in urls(port, requests)
+    ]
     with ExitStack() as stack:
         epoll = stack.enter_context(select.epoll())
         wires = [stack.enter_context(socket.create_connection((LOOPBACK, port))) for _ in range(_CONNECTIONS)]
@@ -71,9 +73,9 @@ def _ask_all(epoll: select.epoll, wires: dict[int, socket.socket], heads: Sequen
             wire = wires[descriptor]
             if not wire.recv(4096):
                 raise ConnectionError("the mock hung up")
-            head = next(left, None)
-            if head is None:
+            following = next(left, None)
+            if following is None:
                 waits -= 1
             else:
-                wire.send(head)
+                wire.send(following)
     return time.perf_counter() - began
