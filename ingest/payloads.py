@@ -110,7 +110,7 @@ def unpack(blob: bytes) -> list[StoredAnswer]:
 
 def request_to(request: Request) -> dict[str, Any]:
     """Return a request as a JSON object, for a job that must send it again."""
-    return {
+    document = {
         "path": request.path,
         "params": [list(pair) for pair in request.params],
         "headers": [list(pair) for pair in request.headers],
@@ -119,6 +119,7 @@ def request_to(request: Request) -> dict[str, Any]:
         "start": _text(request.start),
         "end": _text(request.end),
     }
+    return document if request.timeout_s is None else document | {"timeout_s": request.timeout_s}
 
 
 def request_from(document: dict[str, Any]) -> Request:
@@ -131,6 +132,7 @@ def request_from(document: dict[str, Any]) -> Request:
         weight=document["weight"],
         start=_time(document["start"]),
         end=_time(document["end"]),
+        timeout_s=document.get("timeout_s"),
     )
 
 

@@ -75,6 +75,8 @@ def _terms(config: Settings, name: str) -> dict[str, Any]:
         "limits": [_limit(limit) for limit in terms.limits],
         "stated_limits": [_limit(limit) for limit in terms.stated],
         "timeout_s": terms.timeout_s,
+        "request_timeout_s": terms.request_timeout_s,
+        "connections": terms.connections,
         "retries": terms.policy.retries,
         "retry_base_s": terms.policy.base_s,
         "retry_cap_s": terms.policy.cap_s,

@@ -17,6 +17,7 @@ from ingest.payloads import Archive, Payloads
 from ingest.pipeline.leases import LeaseKeeper
 from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
+from ingest.transport.connections import ConnectionLeases
 from ingest.transport.pacer import Pacer
 from models import open_engine
 from models.partitions import ensure_partitions, partitions_between
@@ -60,7 +61,9 @@ class Context:
     @cached_property
     def client(self) -> Client:
         """Return the HTTP client."""
-        return open_client(self.settings.tickfarm_transport, connections=self.settings.tickfarm_connections)
+        config = self.settings
+        leases = ConnectionLeases(self.redis, most=config.tickfarm_most_connections)
+        return open_client(config.tickfarm_transport, connections=config.tickfarm_connections, leases=leases)
 
     @cached_property
     def pacer(self) -> Pacer:

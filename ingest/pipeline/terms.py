@@ -35,6 +35,8 @@ class Terms:
     stated: tuple[Limit, ...]
     limits: tuple[Limit, ...]
     timeout_s: float
+    request_timeout_s: float
+    connections: int
     policy: Policy
 
 
@@ -48,6 +50,8 @@ def terms_of(config: Settings, facts: Facts, *, has_key: bool, options: JobOptio
         stated=stated,
         limits=tuple(at_pace(limit, pace) for limit in stated),
         timeout_s=timeout_s if options.timeout_s is None else min(timeout_s, options.timeout_s),
+        request_timeout_s=config.request_timeout_s(facts.name),
+        connections=config.connections(facts.name),
         policy=policy_of(config, facts.name, options),
     )
 

@@ -23,7 +23,7 @@ from ingest.market.records import BOOK_LEVELS, Parsed, Reject
 from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import epoch_ms, epoch_ms_up
 from ingest.providers import answers
-from ingest.providers.contract import Facts, Query
+from ingest.providers.contract import Facts, Query, UsageHeader
 from ingest.wire import Answer, Limit, Request
 
 #: "limit: Default 500; Maximum 1000." Source: rest-api.md "Kline/Candlestick data", "Aggregate trades", 2026-07-21.
@@ -44,6 +44,15 @@ facts = Facts(
     title="Binance",
     # The market-data-only host. Source: faqs/market_data_only.md, 2026-07-21.
     base_url="https://data-api.binance.vision",
+    # In the documented order of failover. Source: rest-api.md "General API Information", 2026-07-21.
+    mirrors=(
+        "https://api.binance.com",
+        "https://api-gcp.binance.com",
+        "https://api1.binance.com",
+        "https://api2.binance.com",
+        "https://api3.binance.com",
+        "https://api4.binance.com",
+    ),
     docs_url=_DOCS,
     terms_url="https://www.binance.com/en/terms",
     datasets=("bars", "trades", "quotes", "books"),
@@ -58,6 +67,8 @@ facts = Facts(
         # "RAW_REQUESTS ... 5 MINUTE ... 61000", per IP; CHANGELOG announces 300,000. Source: as above.
         Limit(61_000, 300, f"{_DOCS} exchangeInfo.rateLimits, 2026-07-21", "requests"),
     ),
+    # "X-MBX-USED-WEIGHT-(intervalNum)(intervalLetter)" is the current used weight. Source: as above, "IP Limits".
+    usage_headers=(UsageHeader("x-mbx-used-weight-1m", 60, "weight"),),
     # bookTicker alone takes several symbols, any number; 100 keep the URL under 2 KB. Source: rest-api.md, 2026-07-21.
     batch={"bars": 1, "trades": 1, "quotes": 100, "books": 1},
 )

@@ -49,6 +49,16 @@ class KeySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageHeader:
+    """A header (lower case) in which a provider says how much of a limit is used, or left of its amount."""
+
+    name: str
+    per_s: int
+    unit: Literal["requests", "weight"] = "requests"
+    says: Literal["used", "left"] = "used"
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a provider is and allows. Every number has its source beside it in the provider's file."""
 
@@ -68,6 +78,13 @@ class Facts:
     key: KeySpec | None = None
     #: what holds without a key, where that is less
     keyless_limits: tuple[Limit, ...] | None = None
+    #: what holds on a plan that is paid for, by the plan's name (TICKFARM_PROVIDERS__<NAME>__PLAN)
+    plans: Mapping[str, tuple[Limit, ...]] | None = None
+    #: other addresses that serve the same, in the order in which they are tried when the first is ill
+    mirrors: tuple[str, ...] = ()
+    #: requests that may be out at the same time, where the provider says so
+    at_once: int | None = None
+    usage_headers: tuple[UsageHeader, ...] = ()
     #: instruments that fit into one request, per dataset (1 where the provider takes one symbol at a time)
     batch: Mapping[str, int] | None = None
     #: bars that can be asked back from now at most; None where the whole history can be

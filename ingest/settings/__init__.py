@@ -8,11 +8,20 @@ Read once, by the shells (tasks, the command); the core gets values. Deliberatel
 from ingest.settings.endpoints import credential, provider_endpoint
 from ingest.settings.fields import Days, Settings, env_file, read_settings, settings
 from ingest.settings.places import CHECKOUT, home, servers_file
-from ingest.settings.presets import PRESETS, Preset, PresetNumbers, ProviderSettings
+from ingest.settings.presets import (
+    LONGEST_REQUEST_S,
+    MOST_PER_HOST,
+    PRESETS,
+    Preset,
+    PresetNumbers,
+    ProviderSettings,
+)
 from ingest.settings.sources import BadSetting, find_secret, origin
 
 __all__ = [
     "CHECKOUT",
+    "LONGEST_REQUEST_S",
+    "MOST_PER_HOST",
     "PRESETS",
     "BadSetting",
     "Days",

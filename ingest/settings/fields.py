@@ -22,7 +22,7 @@ from pydantic_settings import (
 )
 
 from ingest.settings.places import CHECKOUT, home, servers_file
-from ingest.settings.presets import LONGEST_TIMEOUT_S, PRESETS, Preset, ProviderSettings, web_address
+from ingest.settings.presets import LONGEST_TIMEOUT_S, MOST_PER_HOST, PRESETS, Preset, ProviderSettings, web_address
 from ingest.settings.sources import BadSetting, SecretFiles, check_names, explain, written_in
 
 MIB = 1024 * 1024
@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     tickfarm_max_answer_bytes: int = Field(default=32 * MIB, ge=1024)
     tickfarm_max_inflight_bytes: int = Field(default=256 * MIB, ge=MIB)
     tickfarm_connections: int = Field(default=64, ge=1, le=800)
+    #: of all processes together, by leases in Redis
+    tickfarm_most_connections: int = Field(default=5000, ge=1, le=100_000)
     #: what beat reads in place of beat_schedule.py
     tickfarm_schedule_file: Path | None = None
     tickfarm_flower_port: int = Field(default=5555, ge=0, le=65535)
@@ -123,6 +125,14 @@ class Settings(BaseSettings):
         """Return how long a batch of a provider may take: its own, the farm's, or its preset's."""
         own, shared = self.of_provider(name).timeout_s, self.tickfarm_fetch_deadline_s
         return own or shared or PRESETS[self.preset_of(name)].timeout_s
+
+    def request_timeout_s(self, name: str) -> float:
+        """Return how long one request of a provider may take, where the request itself says nothing."""
+        return self.of_provider(name).request_timeout_s or PRESETS[self.preset_of(name)].request_timeout_s
+
+    def connections(self, name: str) -> int:
+        """Return how many connections one process may have to a provider."""
+        return min(self.of_provider(name).connections or MOST_PER_HOST, self.tickfarm_connections)
 
     def pace(self, name: str) -> float:
         """Return the share of a provider's stated limits that the farm uses: over 0, 1 at most."""

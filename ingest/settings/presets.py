@@ -16,22 +16,29 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Preset = Literal["conservative", "standard", "aggressive"]
 #: A batch ends before its task is told to (celeryconfig's soft time limit of 75 s), with time left for the commit.
 LONGEST_TIMEOUT_S: Final = 60.0
+#: One request: a provider that says nothing for this long is away, and its connection is needed elsewhere.
+LONGEST_REQUEST_S: Final = 30.0
+#: Connections of one process to one host: what browsers and aiohttp's users think of as many; HTTP/2 needs a few.
+MOST_PER_HOST: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class PresetNumbers:
-    """What a preset says beside its retries: `timeout_s` for a batch, `pace` as a share of each stated limit."""
+    """What a preset says beside its retries: `timeout_s` for a batch, `request_timeout_s` for one request of it, and
+    `pace` as a share of each stated limit.
+    """
 
     timeout_s: float
+    request_timeout_s: float
     pace: float
 
 
 #: Conservative leaves half of each limit to others on the same address or key, and waits longest for slow answers.
 #: Aggressive hangs on a slow answer for half as long and asks again sooner; a stated limit can't be raised by it.
 PRESETS: Final[Mapping[Preset, PresetNumbers]] = {
-    "conservative": PresetNumbers(timeout_s=60.0, pace=0.5),
-    "standard": PresetNumbers(timeout_s=30.0, pace=1.0),
-    "aggressive": PresetNumbers(timeout_s=15.0, pace=1.0),
+    "conservative": PresetNumbers(timeout_s=60.0, request_timeout_s=30.0, pace=0.5),
+    "standard": PresetNumbers(timeout_s=30.0, request_timeout_s=10.0, pace=1.0),
+    "aggressive": PresetNumbers(timeout_s=15.0, request_timeout_s=5.0, pace=1.0),
 }
 
 
@@ -42,6 +49,8 @@ class ProviderSettings(BaseModel):
 
     preset: Preset | None = None
     timeout_s: float | None = Field(default=None, gt=0, le=LONGEST_TIMEOUT_S)
+    request_timeout_s: float | None = Field(default=None, gt=0, le=LONGEST_REQUEST_S)
+    connections: int | None = Field(default=None, ge=1, le=MOST_PER_HOST)
     retries: int | None = Field(default=None, ge=0, le=1000)
     retry_base_s: float | None = Field(default=None, gt=0, le=3600)
     retry_cap_s: float | None = Field(default=None, gt=0, le=86_400)

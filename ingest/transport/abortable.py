@@ -1,13 +1,15 @@
 """One request of the pooled client that can be cut from another thread, and why it failed, in our words.
 
 Deliberately not here: threads and sessions (pooled).
-Invariant: after `abort` or the deadline an attempt takes no answer: bytes cut short never pass for a complete body.
+Invariant: after `abort` or its end an attempt takes no answer: bytes cut short never pass for a complete body.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
+import queue
 import re
 import socket
 import ssl
@@ -32,24 +34,41 @@ _current = threading.local()
 class Attempt:
     """A request, the connection it travels on, and its outcome: an Answer, or kind and text of a Failure."""
 
-    def __init__(self, request: Request, deadline: float) -> None:
+    def __init__(self, request: Request, deadline: float, timeout_s: float) -> None:
         self.request = request
+        self.timeout_s = timeout_s
+        #: monotonic; never, before it has begun
+        self.ends = math.inf
         self.sent_at = datetime.now(UTC)
         self.received_at: datetime | None = None
         self.outcome: Answer | tuple[FailureKind, str] | None = None
         self._deadline = deadline
-        self._connection: HTTPConnection | None = None
+        self._connection: _Watched | None = None
         self._lock = threading.Lock()
         self._is_aborted = False
 
+    @property
+    def is_running(self) -> bool:
+        """Say whether it has begun and can still take an outcome."""
+        return self.ends < math.inf and self.outcome is None and not self._is_aborted
+
+    @property
+    def lateness(self) -> str:
+        """Say what it was too late for, if it has no outcome."""
+        own = f"within {self.timeout_s:g} s" if self.ends < self._deadline else "before the batch's deadline"
+        return f"no complete answer {own}"
+
     def begin(self) -> float:
         """Date the request and return the seconds it has left."""
+        now = time.monotonic()
         self.sent_at = datetime.now(UTC)
-        return self._deadline - time.monotonic()
+        self.ends = min(self._deadline, now + self.timeout_s)
+        return self.ends - now
 
-    def travels_on(self, connection: HTTPConnection) -> None:
+    def travels_on(self, connection: _Watched) -> None:
         """Remember what `abort` has to cut."""
         with self._lock:
+            connection.attempt = self
             self._connection = connection
             if self._is_aborted:
                 _cut(connection)
@@ -72,14 +91,16 @@ class Attempt:
         """Wake the thread that waits for this answer, and take no outcome any more."""
         with self._lock:
             self._is_aborted = True
-            if self._connection is not None:
+            self.received_at = self.received_at or datetime.now(UTC)
+            # Not one that has gone back to the pool since, and carries another request now.
+            if self.outcome is None and self._connection is not None and self._connection.attempt is self:
                 _cut(self._connection)
 
     def _is_late(self) -> bool:
-        return self._is_aborted or time.monotonic() >= self._deadline
+        return self._is_aborted or time.monotonic() >= self.ends
 
 
-def _cut(connection: HTTPConnection) -> None:
+def _cut(connection: _Watched) -> None:
     """Shut the socket down: closing it would not wake a thread that reads from it."""
     sock = connection.sock
     if sock is not None:
@@ -98,38 +119,54 @@ def attempt_running(attempt: Attempt) -> Iterator[None]:
         _current.attempt = None
 
 
-def _announce(connection: HTTPConnection) -> None:
-    attempt: Attempt | None = getattr(_current, "attempt", None)
-    if attempt is not None:
-        attempt.travels_on(connection)
+class _Watched(HTTPConnection):
+    """A connection that knows whose request it carries, and since when it carries none."""
 
+    attempt: Attempt | None = None
+    idle_since = 0.0
 
-class _Connection(HTTPConnection):
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _announce(self)
+        self._announce()
         super().request(*args, **kwargs)
 
     def connect(self) -> None:
         super().connect()
-        _announce(self)
+        self._announce()
+
+    def _announce(self) -> None:
+        attempt: Attempt | None = getattr(_current, "attempt", None)
+        if attempt is not None:
+            attempt.travels_on(self)
 
 
-class _TlsConnection(HTTPSConnection):
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _announce(self)
-        super().request(*args, **kwargs)
-
-    def connect(self) -> None:
-        super().connect()
-        _announce(self)
+class _WatchedTls(_Watched, HTTPSConnection):
+    """The same, encrypted."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _Watched
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None:
+            conn.idle_since = time.monotonic()
+        super()._put_conn(conn)
+
+    def close_idle(self, before: float) -> None:
+        """Close the connections that are idle since before then, and those that the server has closed."""
+        pool, kept = self.pool, []
+        if pool is None:
+            return
+        with contextlib.suppress(queue.Empty):
+            while True:
+                kept.append(pool.get(block=False))
+        for connection in reversed(kept):
+            if connection is not None and (connection.idle_since < before or not connection.is_connected):
+                connection.close()  # it connects again when it is used again
+            pool.put(connection, block=False)
 
 
-class _TlsPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
+class _TlsPool(_Pool, urllib3.HTTPSConnectionPool):
+    ConnectionCls = _WatchedTls
 
 
 class AttemptAdapter(HTTPAdapter):
@@ -145,6 +182,14 @@ class AttemptAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+
+    def close_idle(self, before: float) -> None:
+        """Close the connections that are idle since before then (monotonic), and those that the server has closed."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in manager.pools.keys():  # noqa: SIM118 - urllib3's container can't be iterated, only its keys
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close_idle(before)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> urllib3.ProxyManager:
         manager: urllib3.ProxyManager = super().proxy_manager_for(proxy, **kwargs)

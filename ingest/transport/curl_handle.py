@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,7 +17,8 @@ import pycurl
 from ingest.transport.outgoing import ACCEPT_ENCODING, CONNECT_TIMEOUT_S, LOOPBACK, Outgoing
 from ingest.wire import Answer, Failure, FailureKind, Request
 
-DNS_CACHE_S: Final = 60
+# Longer than most records' own time to live (60 s at the exchanges' CDNs): a name server's bad minute costs nothing.
+DNS_CACHE_S: Final = 300
 # CURLE_HTTP2_STREAM, which pycurl has no name for. Source: curl/curl.h
 _HTTP2_STREAM: Final = 92
 
@@ -41,12 +43,21 @@ _KINDS: Final[Mapping[int, FailureKind]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What holds for all requests of a batch."""
+
+    outgoing: Outgoing
+    max_bytes: int
+    request_timeout_s: float
+
+
 class Transfer:
     """An easy handle and what it is receiving. Made once, used for many requests."""
 
     __slots__ = ("chunks", "handle", "header_lines", "headers", "index", "request", "room_bytes", "sent_at")
 
-    def __init__(self, ca_file: str) -> None:
+    def __init__(self, ca_file: str, names: pycurl.CurlShare, keep_alive_s: float) -> None:
         self.handle = pycurl.Curl()
         self.header_lines: list[bytes] = []
         self.chunks: list[bytes] = []
@@ -55,13 +66,14 @@ class Transfer:
         self.index = -1
         self.request = Request("/")
         self.sent_at = datetime.min.replace(tzinfo=UTC)
-        _configure(self.handle, ca_file)
+        _configure(self.handle, ca_file, names, keep_alive_s)
         # list.append is called by pycurl without a Python frame: about 8 header lines an answer cost next to nothing.
         self.handle.setopt(pycurl.HEADERFUNCTION, self.header_lines.append)
         self.handle.setopt(pycurl.WRITEFUNCTION, self._take)
 
-    def prepare(self, index: int, request: Request, outgoing: Outgoing, max_bytes: int, sent_at: datetime) -> None:
+    def prepare(self, index: int, request: Request, order: Order, sent_at: datetime) -> None:
         """Point the handle at a request. Raises ValueError or pycurl.error if it can't be sent as it is."""
+        outgoing = order.outgoing
         headers = outgoing.headers(request)
         if headers != self.headers:
             self.handle.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers])
@@ -69,7 +81,9 @@ class Transfer:
         self.handle.setopt(pycurl.URL, outgoing.url(request))
         # Over TLS, wait to learn whether the first connection speaks HTTP/2 rather than open one for each request.
         self.handle.setopt(pycurl.PIPEWAIT, int(outgoing.is_tls))
-        self.index, self.request, self.room_bytes = index, request, max_bytes
+        timeout_s = outgoing.timeout_s(request, order.request_timeout_s)
+        self.handle.setopt(pycurl.TIMEOUT_MS, max(1, round(timeout_s * 1000)))
+        self.index, self.request, self.room_bytes = index, request, order.max_bytes
         self.sent_at = sent_at
         self.header_lines.clear()
         self.chunks.clear()
@@ -97,7 +111,7 @@ class Transfer:
         return outgoing.failure(self.request, kind, text, sent_at=self.sent_at, received_at=received_at)
 
 
-def _configure(handle: pycurl.Curl, ca_file: str) -> None:
+def _configure(handle: pycurl.Curl, ca_file: str, names: pycurl.CurlShare, keep_alive_s: float) -> None:
     """Set what is the same for every request of every provider."""
     no_proxy = ",".join(filter(None, (os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), *LOOPBACK)))
     for option, value in (
@@ -107,6 +121,9 @@ def _configure(handle: pycurl.Curl, ca_file: str) -> None:
         (pycurl.CONNECTTIMEOUT_MS, int(CONNECT_TIMEOUT_S * 1000)),
         (pycurl.TCP_NODELAY, 1),
         (pycurl.TCP_KEEPALIVE, 1),
+        # libcurl closes what was unused for this long when it looks for a connection, once a second at most.
+        (pycurl.MAXAGE_CONN, max(1, round(keep_alive_s))),
+        (pycurl.SHARE, names),
         (pycurl.DNS_CACHE_TIMEOUT, DNS_CACHE_S),
         (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS),
         (pycurl.ACCEPT_ENCODING, ACCEPT_ENCODING),

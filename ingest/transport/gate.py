@@ -57,8 +57,8 @@ class Ask:
     """A batch that wants to go. `grant` is unique, `job` names who asks in `<job>:<attempt>` form ('' for nobody).
 
     `budget` names whose windows count (`provider:pool`), `bases` is how many base addresses there are. `reserve` is the
-    share of each window that must stay free; `is_live` asks ahead of all others. `budget_windows` are all windows of the
-    budget, whatever dataset counts in them: these are seeded.
+    share of each window that must stay free; `is_live` asks ahead of all others. `budget_windows` are all windows of
+    the budget, whatever dataset counts in them: these are seeded.
     """
 
     provider: str
@@ -284,7 +284,7 @@ def _server_time(redis: Redis) -> float:
 def _reported(windows: Sequence[Window], ended: Sequence[Ended], used: Mapping[str, int]) -> list[dict[str, Any]]:
     aged = [(one.age_ms, one.request) for one in ended]
     return [
-        window.document(ended=ends(window, aged), **({"used": used[window.key]} if window.key in used else {}))
+        window.document(ended=ends(window, aged), **({"told": used[window.key]} if window.key in used else {}))
         for window in windows
     ]
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import certifi
 
+from ingest.settings import LONGEST_REQUEST_S
 from ingest.wire import Endpoint, Failure, FailureKind, Request
 
 USER_AGENT: Final = "tickfarm/0.1"
@@ -21,6 +22,10 @@ USER_AGENT: Final = "tickfarm/0.1"
 ACCEPT_ENCODING: Final = "gzip, deflate"
 # Far above any sane handshake (a continent away: 0.3 s), far below a batch's deadline.
 CONNECT_TIMEOUT_S: Final = 3.0
+# One request without a word of its own about it: the standard preset's.
+REQUEST_TIMEOUT_S: Final = 10.0
+# Less than providers' own (a minute and more), so that a connection is seldom closed under a request on its way.
+KEEP_ALIVE_S: Final = 30.0
 LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 # A Failure's detail is one log line.
 DETAIL_LENGTH: Final = 200
@@ -68,6 +73,12 @@ class Outgoing:
             if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
                 raise ValueError("a header (or the key in it) holds a character that is not printable ASCII")
         return headers
+
+    @staticmethod
+    def timeout_s(request: Request, otherwise_s: float) -> float:
+        """Return how long a request may take: what it says itself, or else `otherwise_s`; 1 ms to 30 s."""
+        wanted_s = otherwise_s if request.timeout_s is None else request.timeout_s
+        return min(max(wanted_s, 0.001), LONGEST_REQUEST_S)
 
     def redact(self, text: str) -> str:
         """Return the text without the key, plain or percent-encoded, on one line and at most a log line long."""

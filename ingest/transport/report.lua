@@ -2,9 +2,9 @@
 --
 -- KEYS[1]  the provider's hash   KEYS[2]  its credential's hash   KEYS[3]  prefix of the traffic counters
 -- ARGV[1]  JSON {grant, base, dataset, probe, gens, outcomes, policy, hold_ms, why, windows: [{key, amount, per_ms,
---          ended: [[age_ms, share], ..], used}], traffic: {field: count}, all, job}
+--          ended: [[age_ms, share], ..], told}], traffic: {field: count}, all, job}
 --          `outcomes`: s or f in the order of their ends; `ended` holds what was sent, the rest was never sent and is free;
---          `used`: what the provider says is used of the window; `all`: `ended` is everything since the fetch began
+--          `told`: what the provider says is used of the window; `all`: `ended` is everything since the fetch began
 -- Returns  JSON {changes, lost}: `lost` when the grant is not known here and `all` was not said
 
 local said = cjson.decode(ARGV[1])
@@ -28,11 +28,11 @@ for _, window in ipairs(said.windows) do
     redis.call('HINCRBY', window.key, 'u', sum - held)
     for _, one in ipairs(window.ended) do put_ended(window, one[2], now - one[1]) end
   end
-  if window.used then
+  if window.told then
     local used = tonumber(redis.call('HGET', window.key, 'u') or '0')
-    if window.used > used then
-      redis.call('HINCRBY', window.key, 'u', window.used - used)
-      put_ended(window, window.used - used, now)
+    if window.told > used then
+      redis.call('HINCRBY', window.key, 'u', window.told - used)
+      put_ended(window, window.told - used, now)
     end
   end
   keep(window, 0)

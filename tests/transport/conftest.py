@@ -17,6 +17,8 @@ from ingest.transport.client import Client, open_client
 from tests.transport.server import LocalServer, serving
 
 OpenClient = Callable[..., Client]
+#: no name server knows it: it is reached through a proxy or not at all
+CERTIFIED_HOST = "provider.invalid"
 OPENSSL = shutil.which("openssl")
 
 
@@ -37,8 +39,8 @@ def connect(kind: str) -> Iterator[OpenClient]:
     """Return what opens a client of the kind under test."""
     opened: list[Client] = []
 
-    def connect_(connections: int = 64) -> Client:
-        opened.append(open_client(kind, connections=connections))  # type: ignore[arg-type]
+    def connect_(connections: int = 64, **options: object) -> Client:
+        opened.append(open_client(kind, connections=connections, **options))  # type: ignore[arg-type]
         return opened[-1]
 
     yield connect_
@@ -48,17 +50,22 @@ def connect(kind: str) -> Iterator[OpenClient]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with a key and a certificate for 127.0.0.1 that nobody but its holder trusts."""
+    """Return a file with a key and a certificate for 127.0.0.1 and a name, that nobody but its holder trusts."""
     if OPENSSL is None:
         pytest.skip("no openssl command to make a certificate with")
     folder = tmp_path_factory.mktemp("tls")
     made, key = folder / "certificate.pem", folder / "key.pem"
     command = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {made}"
-    subprocess.run(
-        [OPENSSL, *command.split(), "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True
-    )
+    names = f"subjectAltName=IP:127.0.0.1,DNS:{CERTIFIED_HOST}"
+    subprocess.run([OPENSSL, *command.split(), "-addext", names], check=True, capture_output=True)
     (folder / "both.pem").write_bytes(key.read_bytes() + made.read_bytes())
     return folder / "both.pem"
+
+
+@pytest.fixture
+def trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have clients opened from now on trust the certificate."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
 
 @pytest.fixture

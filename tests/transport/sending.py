@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ingest.transport.client import Client
 from ingest.wire import Answer, Endpoint, Failure, Request
@@ -14,10 +15,10 @@ CAP = 100_000
 
 
 def send(
-    client: Client, server: LocalServer, *paths: str, deadline_s: float = 5.0, max_bytes: int = CAP
+    client: Client, server: LocalServer, *paths: str, deadline_s: float = 5.0, max_bytes: int = CAP, **more: Any
 ) -> list[Answer | Failure]:
     requests = [Request(path) for path in paths]
-    return client.send(requests, Endpoint(server.url), deadline_s=deadline_s, max_bytes=max_bytes)
+    return client.send(requests, Endpoint(server.url), deadline_s=deadline_s, max_bytes=max_bytes, **more)
 
 
 def answer(outcome: Answer | Failure) -> Answer:

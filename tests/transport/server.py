@@ -50,6 +50,15 @@ class LocalServer:
         self._loop.run_until_complete(self._end())
         self._loop.close()
 
+    def close_connections(self) -> None:
+        """Close what is open, as a server does with connections idle for too long."""
+
+        def close() -> None:
+            for task in self._handlers:
+                task.cancel()
+
+        self._loop.call_soon_threadsafe(close)
+
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
 

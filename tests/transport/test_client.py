@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ingest.settings import MOST_PER_HOST
 from ingest.transport import pooled
 from ingest.wire import Answer, Endpoint, Request
 from tests.transport.conftest import OpenClient
@@ -52,7 +53,9 @@ def test_200_answers_keep_the_order_of_their_requests(connect: OpenClient, serve
     assert [answer(outcome).body for outcome in got] == [f"ok {i}".encode() for i in range(200)]
 
 
-@pytest.mark.parametrize(("kind", "at_once"), [("curl", 200), ("requests", pooled.MOST_THREADS)], indirect=["kind"])
+@pytest.mark.parametrize(
+    ("kind", "at_once"), [("curl", MOST_PER_HOST), ("requests", pooled.MOST_THREADS)], indirect=["kind"]
+)
 def test_requests_are_in_flight_at_the_same_time(connect: OpenClient, server: LocalServer, at_once: int) -> None:
     got = send(connect(200), server, *[f"/gather/{at_once}"] * at_once)
     assert {answer(outcome).body for outcome in got} == {b"together"}

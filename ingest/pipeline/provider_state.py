@@ -1,0 +1,109 @@
+"""What PostgreSQL remembers of providers for the gate: what was sent lately, who may be sending, holds, history.
+
+Invariant: after Redis has forgotten everything, what is read here is never less than what the provider has counted,
+within the windows that Redis keeps.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from redis import Redis
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session, sessionmaker
+
+from ingest.pipeline.jobs import LEASE_S
+from ingest.transport.breaker import Transition
+from ingest.transport.budget import LONGEST_SHORT_S
+from ingest.transport.gate import Ask, Hold, Seed
+from models import FetchLog, Job, ProviderEvent, ProviderHold
+
+#: Where changes of state are published, one JSON object each: {provider, kind, scope, before, after, until, reason}.
+EVENTS = "tickfarm:events"
+#: Waits shorter than this are not worth a row: Redis holds them, and loses them with less harm than the row costs.
+WORTH_KEEPING_S = 5.0
+#: A batch is over by then, whatever its timeout: the task is ended (celeryconfig's time limit of 90 s).
+LONGEST_BATCH_S = 90.0
+
+log = structlog.get_logger(__name__)
+
+
+def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
+    """Return what is known of a credential's last hour. Three small queries, each over an index."""
+    provider, _, pool = ask.budget.rpartition(":")
+    with sessions() as session:
+        now: datetime = session.scalars(select(func.clock_timestamp())).one()
+        sent = (
+            select(FetchLog.at, FetchLog.dataset, FetchLog.requests, FetchLog.weight)
+            .where(FetchLog.provider == provider, FetchLog.at > now - timedelta(seconds=LONGEST_SHORT_S + 60))
+            .where(FetchLog.requests > 0)
+        )
+        ended = [((now - at).total_seconds(), *counts) for at, *counts in session.execute(sent).tuples()]
+        begun = Job.task == f"tasks.fetch.{provider}", Job.state == "leased", Job.started_at.is_not(None)
+        started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun)).tuples()
+        out = [
+            (f"{job}:{attempt}", max((at - now).total_seconds() + LONGEST_BATCH_S, LEASE_S))
+            for job, attempt, at in started
+            if at is not None
+        ]
+        return Seed(ended, out, _hold_of(session, provider, pool, now))
+
+
+def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold | None:
+    mine = ProviderHold.provider == provider, ProviderHold.pool.in_((pool, "*"))
+    holds = session.scalars(select(ProviderHold).where(*mine)).all()
+    left = [
+        Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds
+    ]
+    return max((hold for hold in left if hold.for_s > 0), key=lambda hold: hold.for_s, default=None)
+
+
+def keep_hold(session: Session, provider: str, pool: str, kind: str, until: datetime | None, reason: str) -> None:
+    """Remember a hold; of two of a kind the one that lasts longer counts."""
+    row = {"provider": provider, "pool": pool, "kind": kind, "until": until, "reason": reason}
+    new = insert(ProviderHold).values(row)
+    later = func.coalesce(ProviderHold.until < new.excluded.until, new.excluded.until.is_(None) & literal(True))
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["provider", "pool", "kind"],
+            set_={"until": new.excluded.until, "reason": new.excluded.reason, "since": func.now()},
+            where=later,
+        )
+    )
+
+
+def record(session: Session, provider: str, transitions: Sequence[Transition]) -> None:
+    """Write a breaker's changes of state into the history."""
+    session.add_all(
+        ProviderEvent(
+            provider=provider,
+            kind="breaker",
+            scope=one.scope,
+            before=one.before,
+            after=one.after,
+            until=one.until,
+            reason=one.reason,
+        )
+        for one in transitions
+    )
+
+
+def announce(redis: Redis, provider: str, transitions: Sequence[Transition]) -> None:
+    """Log a breaker's changes of state, and publish them to whoever listens."""
+    for one in transitions:
+        fields = {
+            "provider": provider,
+            "kind": "breaker",
+            "scope": one.scope,
+            "before": one.before,
+            "after": one.after,
+            "until": one.until.astimezone(UTC).isoformat() if one.until else None,
+            "reason": one.reason,
+        }
+        (log.warning if one.after == "open" else log.info)("breaker_changed", **fields)
+        redis.publish(EVENTS, json.dumps(fields))
