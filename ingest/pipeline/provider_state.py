@@ -57,9 +57,7 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
 def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold | None:
     mine = ProviderHold.provider == provider, ProviderHold.pool.in_((pool, "*"))
     holds = session.scalars(select(ProviderHold).where(*mine)).all()
-    left = [
-        Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds
-    ]
+    left = [Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds]
     return max((hold for hold in left if hold.for_s > 0), key=lambda hold: hold.for_s, default=None)
 
 
