@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from ingest.errors import FixRequest
 from ingest.payloads import Archive, Payloads
 from ingest.pipeline.leases import LeaseKeeper
+from ingest.pipeline.provider_state import seed_of
 from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
 from ingest.transport.connections import ConnectionLeases
-from ingest.transport.pacer import Pacer
+from ingest.transport.gate import Gate
 from models import open_engine
 from models.partitions import ensure_partitions, partitions_between
 
@@ -66,9 +67,9 @@ class Context:
         return open_client(config.tickfarm_transport, connections=config.tickfarm_connections, leases=leases)
 
     @cached_property
-    def pacer(self) -> Pacer:
-        """Return the farm-wide pacer."""
-        return Pacer(self.redis)
+    def gate(self) -> Gate:
+        """Return the gate to the providers."""
+        return Gate(self.redis, lambda ask: seed_of(self.sessions, ask))
 
     @cached_property
     def leases(self) -> LeaseKeeper:

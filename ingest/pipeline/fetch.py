@@ -21,9 +21,10 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.errors import FixRequest, SlowDown, UnknownName
 from ingest.payloads import Place, pack, payload_key
-from ingest.pipeline import dead_letters, jobs
+from ingest.pipeline import dead_letters, jobs, provider_state
 from ingest.pipeline.calls import FetchCall, check_call, within_reach
 from ingest.pipeline.context import Context
+from ingest.pipeline.exchange import Asker
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.schedule import followed_of
@@ -68,7 +69,8 @@ def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     if not requests:
         return _nothing_to_do(context, job)
     with context.leases.hold(job.id, job.attempt):
-        sent = send(context, provider, requests, failures=job.failures + 1, options=job.send_options)
+        asker = Asker(f"{job.id}:{job.attempt}", job.lane, job.send_options)
+        sent = send(context, provider, requests, failures=job.failures + 1, dataset=call.dataset, asker=asker)
         return _commit(context, provider, call, job, sent, duration_ms=int((time.monotonic() - began) * 1000))
 
 
@@ -107,6 +109,7 @@ def _commit(
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
         _note_refused(session, provider.facts.name, sent.troubles)
+        _note_state(session, provider.facts.name, sent, now)
         outcome = _next_state(session, call, job, sent, now=now, name=name, size_bytes=size_bytes)
         session.add(
             _log_row(provider, call, job, sent, now=now, name=name, place=place, outcome=outcome, ms=duration_ms)
@@ -138,6 +141,14 @@ def _note_refused(session: Session, provider: str, troubles: Sequence[Trouble]) 
             )
 
 
+def _note_state(session: Session, provider: str, sent: Sent, now: datetime) -> None:
+    """Remember what the exchange changed for everybody: breakers, and a wait that is longer than Redis may forget."""
+    provider_state.record(session, provider, sent.transitions)
+    if sent.hold is not None and sent.hold.for_s > provider_state.WORTH_KEEPING_S:
+        until = now + timedelta(seconds=sent.hold.for_s)
+        provider_state.keep_hold(session, provider, sent.pool, "throttled", until, sent.hold.reason)
+
+
 def _next_state(
     session: Session, call: FetchCall, job: Leased, sent: Sent, *, now: datetime, name: str, size_bytes: int
 ) -> Outcome:
@@ -163,8 +174,9 @@ def _whole(session: Session, job: Leased, sent: Sent, now: datetime, reason: str
     """Settle a fetch that brought nothing at all: the job itself waits or dies. None if its parts must differ."""
     if not sent.troubles:
         until = now + timedelta(seconds=sent.left_wait_s)
-        jobs.put_back(session, job.id, job.attempt, due_at=until, reason="waits for its turn", is_failure=False)
-        return Outcome("deferred", until=until, reason="the provider's pace allows no more until then")
+        why = sent.left_reason or "waits for its turn"
+        jobs.put_back(session, job.id, job.attempt, due_at=until, reason=why, is_failure=False)
+        return Outcome("deferred", until=until, reason=why)
     decision = max((trouble.decision for trouble in sent.troubles), key=_delay_s)
     until = now + timedelta(seconds=_delay_s(decision))
     match decision:
@@ -250,7 +262,7 @@ def _log_row(
         lane=job.lane,
         requests=sent.requests,
         weight=sent.weight,
-        failed=len(sent.troubles),
+        failed=len(sent.failed),
         duration_ms=ms,
         outcome=outcome.state,
         error=outcome.reason,

@@ -5,18 +5,18 @@ Deliberately not here: the grammar of names (market/symbols). A provider without
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from ingest.errors import TryAgain
 from ingest.market.symbols import validate
 from ingest.pipeline.context import Context
-from ingest.pipeline.sending import endpoint_of, reserve
+from ingest.pipeline.exchange import Asker, endpoint_of, exchange
 from ingest.pipeline.terms import refuse_disabled, terms_of
 from ingest.providers.contract import Provider
-from ingest.transport.retry import failure_to_error
 from ingest.wire import Answer, Request
 
+#: what the gate and the log call a request for the list of instruments
+CATALOGUE = "catalogue"
 #: A person waits for this at a prompt.
 PATIENCE_S = 10.0
 
@@ -37,23 +37,25 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
     """
     facts = provider.facts
     refuse_disabled(context.settings, facts.name)
-    endpoint = endpoint_of(context, facts)
-    terms = terms_of(context.settings, facts, has_key=endpoint.key is not None)
-    wait_s = reserve(context, facts.name, terms, [request], max_wait_s=0.0)
-    if wait_s > 0:
-        raise TryAgain(f"{facts.name} can't be asked now: its turn comes in {math.ceil(wait_s)} s", provider=facts.name)
-    [outcome] = context.client.send(
+    terms = terms_of(context.settings, facts, has_key=endpoint_of(context, facts, "").key is not None)
+    done = exchange(
+        context,
+        provider,
         [request],
-        endpoint,
+        dataset=CATALOGUE,
+        terms=terms,
+        asker=Asker("", "live"),
         deadline_s=min(PATIENCE_S, terms.timeout_s),
-        max_bytes=context.settings.tickfarm_max_answer_bytes,
+        failures=[1],
     )
-    if not isinstance(outcome, Answer):
-        raise failure_to_error(outcome, facts.name)
-    error = provider.error_of(outcome)
-    if error is not None:
-        raise error
-    return outcome
+    if not done.outcomes:
+        raise TryAgain(f"{facts.name} can't be asked now: {done.reason}", provider=facts.name)
+    [one] = done.outcomes
+    if one.error is not None:
+        raise one.error
+    if not isinstance(one.outcome, Answer):
+        raise TryAgain(f"{facts.name} did not answer", provider=facts.name)
+    return one.outcome
 
 
 def check_listed(context: Context, provider: Provider, names: Sequence[str]) -> None:

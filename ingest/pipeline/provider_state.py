@@ -43,9 +43,12 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
             .where(FetchLog.provider == provider, FetchLog.at > now - timedelta(seconds=LONGEST_SHORT_S + 60))
             .where(FetchLog.requests > 0)
         )
-        ended = [((now - at).total_seconds(), *counts) for at, *counts in session.execute(sent).tuples()]
+        ended = [
+            ((now - at).total_seconds(), dataset, requests, weight)
+            for at, dataset, requests, weight in session.execute(sent)
+        ]
         begun = Job.task == f"tasks.fetch.{provider}", Job.state == "leased", Job.started_at.is_not(None)
-        started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun)).tuples()
+        started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun))
         out = [
             (f"{job}:{attempt}", max((at - now).total_seconds() + LONGEST_BATCH_S, LEASE_S))
             for job, attempt, at in started

@@ -1,8 +1,8 @@
 """Quota: windows of days and months, counted in PostgreSQL before a request is sent.
 
 Deliberately not here: windows of up to an hour (transport/gate). Invariant: what is counted is never less than what was
-sent, whatever dies: it is counted first, and only what certainly was not sent is given back. An hour of the clock is the
-smallest step, and one that reaches into a window counts in it as a whole.
+sent, whatever dies: it is counted first, and only what certainly was not sent is given back. An hour of the clock is
+the smallest step, and one that reaches into a window counts in it as a whole.
 """
 
 from __future__ import annotations

@@ -1,40 +1,31 @@
-"""Sending: the requests of a batch go out at the provider's pace, and their pages are followed.
+"""Sending: the requests of a batch go out as the gate allows, and their pages are followed.
 
-Deliberately not here: what becomes of the job (fetch). Invariant: every request that was to be sent ends up in exactly
-one of three places: an answer, a trouble, or what is left for later.
+Deliberately not here: one exchange with the provider (exchange), what becomes of the job (fetch). Invariant: every
+request that was to be sent ends up in exactly one of three places: an answer, a trouble, or what is left for later.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ingest.errors import BadData, SlowDown, TickfarmError, TryAgain
+from ingest.errors import BadData, TickfarmError
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
-from ingest.pipeline.jobs import JobOptions
-from ingest.pipeline.terms import Terms, entry_limit, terms_of
-from ingest.providers.contract import Facts, Provider
-from ingest.settings import provider_endpoint
-from ingest.telemetry import register_secret
-from ingest.transport.retry import (
-    Decision,
-    Defer,
-    Policy,
-    RetryLater,
-    RetryNow,
-    decide,
-    failure_to_error,
-    retry_after_s,
-)
-from ingest.wire import Answer, Endpoint, Failure, Limit, Request
+from ingest.pipeline.exchange import Asker, Exchanged, Outcome, endpoint_of, exchange
+from ingest.pipeline.terms import terms_of
+from ingest.providers.contract import Provider
+from ingest.transport.breaker import Transition
+from ingest.transport.gate import Ended, Hold
+from ingest.transport.retry import Decision, RetryNow
+from ingest.wire import Answer, Request
 
 #: A cursor is followed this far in one fetch; the rest is a successor job, so that a job's work stays bounded.
 MAX_ROUNDS = 10
-#: Shorter waits for pace are slept here; longer ones go back to the job table and free the worker.
-MAX_SLEEP_S = 1.0
+#: Shorter waits are slept here; longer ones go back to the job table and free the worker. Over a second, so that who is
+#: allowed one request a second keeps its turn.
+MAX_SLEEP_S = 1.25
 #: Jobs of a provider that is switched off come back this much later; who switches it on again loses nothing.
 DISABLED_WAIT_S = 600.0
 
@@ -50,20 +41,41 @@ class Trouble:
     error: TickfarmError
     decision: Decision
     answer_index: int | None
+    base_url: str = ""
+    latency_ms: int = 0
 
 
 @dataclass(slots=True)
 class Sent:
-    """What came of the requests that were sent, and the ones that were not, with how long these must wait."""
+    """What came of the requests that were sent, and the ones that were not, with how long these must wait and why.
+
+    `pool` names the credential that was used; `ended` says how each request went, in the order of sending.
+    """
 
     answers: list[StoredAnswer] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
+    #: every request that failed, those that were sent again among them
+    failed: list[Trouble] = field(default_factory=list)
     left: list[Request] = field(default_factory=list)
     left_wait_s: float = 0.0
-    requests: int = 0
-    weight: int = 0
+    left_reason: str = ""
+    pool: str = ""
+    base_url: str = ""
+    hold: Hold | None = None
+    transitions: list[Transition] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
     #: what was sent twice already: its next failure is not the first
     repeated: set[Request] = field(default_factory=set)
+
+    @property
+    def requests(self) -> int:
+        """Return how many requests were sent."""
+        return len(self.ended)
+
+    @property
+    def weight(self) -> int:
+        """Return what they weigh."""
+        return sum(one.request.weight for one in self.ended)
 
     @property
     def good(self) -> int:
@@ -72,121 +84,71 @@ class Sent:
 
 
 def send(
-    context: Context, provider: Provider, requests: Sequence[Request], *, failures: int, options: JobOptions
+    context: Context, provider: Provider, requests: Sequence[Request], *, failures: int, dataset: str, asker: Asker
 ) -> Sent:
-    """Send the requests and follow their pages, as far as pace, rounds, the deadline and the provider allow.
+    """Send the requests and follow their pages, as far as the gate, rounds, the deadline and the provider allow.
 
-    `failures` counts the one that may come now. Raises Redis' errors when the pacer can't be asked.
+    `failures` counts the one that may come now. Raises Redis' errors when the gate can't be asked.
     """
     sent, facts = Sent(left=list(requests)), provider.facts
     if not context.settings.of_provider(facts.name).enabled:
-        sent.left_wait_s = DISABLED_WAIT_S
+        sent.left_wait_s, sent.left_reason = DISABLED_WAIT_S, f"{facts.name} is switched off"
         return sent
-    endpoint = endpoint_of(context, facts)
-    terms = terms_of(context.settings, facts, has_key=endpoint.key is not None, options=options)
+    has_key = endpoint_of(context, facts, "").key is not None
+    terms = terms_of(context.settings, facts, has_key=has_key, options=asker.options)
     deadline = time.monotonic() + terms.timeout_s
-    for _ in range(MAX_ROUNDS):
-        todo = _at_once((*terms.limits, *entry_limit(options)), sent.left)
-        wait_s = _pace(context, facts.name, terms, todo, options)
-        if wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline:
+    rounds = 0
+    while sent.left and rounds < MAX_ROUNDS:
+        left_s = max(deadline - time.monotonic(), 0.1)
+        done = exchange(
+            context,
+            provider,
+            sent.left,
+            dataset=dataset,
+            terms=terms,
+            asker=asker,
+            deadline_s=left_s,
+            failures=[failures + (request in sent.repeated) for request in sent.left],
+            sent_before=sent.ended,
+        )
+        rounds += bool(done.outcomes)
+        _take(sent, done)
+        wait_s = sent.hold.for_s if sent.hold is not None else done.wait_s
+        if wait_s > 0 and (sent.hold is not None or wait_s > MAX_SLEEP_S or time.monotonic() + wait_s >= deadline):
             sent.left_wait_s = wait_s
+            sent.left_reason = sent.hold.reason if sent.hold is not None else done.reason
             break
         time.sleep(wait_s)
-        sent.left = sent.left[len(todo) :]
-        sent.requests += len(todo)
-        sent.weight += sum(request.weight for request in todo)
-        outcomes = context.client.send(
-            todo,
-            endpoint,
-            deadline_s=max(deadline - time.monotonic(), 0.1),
-            max_bytes=context.settings.tickfarm_max_answer_bytes,
-        )
-        for outcome in outcomes:
-            count = failures + (outcome.request in sent.repeated)
-            _sort(provider, outcome, sent, failures=count, policy=terms.policy)
-        sent.left_wait_s = _told_to_wait_s(sent.troubles)
-        if not sent.left or sent.left_wait_s:
-            break
     return sent
 
 
-def _told_to_wait_s(troubles: Sequence[Trouble]) -> float:
-    """Return how long the provider wants no more requests, 0.0 if it has not said so: a ban begins with going on."""
-    slow = [one.decision for one in troubles if isinstance(one.error, SlowDown)]
-    return max((one.delay_s for one in slow if isinstance(one, Defer | RetryLater)), default=0.0)
+def _take(sent: Sent, done: Exchanged) -> None:
+    """Put what one exchange brought where it belongs."""
+    sent.left = sent.left[len(done.outcomes) :]
+    sent.transitions += done.transitions
+    sent.pool, sent.hold = done.pool or sent.pool, done.hold or sent.hold
+    for one, ended in zip(done.outcomes, done.ended, strict=True):
+        _sort(sent, one, ended, done.base_url)
+    sent.ended += done.ended
+    sent.base_url = done.base_url or sent.base_url
 
 
-def endpoint_of(context: Context, facts: Facts) -> Endpoint:
-    """Return where the provider's requests go now, with its key if one is set, which no log line shows."""
-    spec = facts.key
-    endpoint = provider_endpoint(
-        context.settings,
-        name=facts.name,
-        base_url=facts.base_url,
-        key_env=spec.env if spec else None,
-        place=spec.place if spec else "header",
-        key_name=spec.name if spec else "",
-    )
-    if endpoint.key is not None:
-        register_secret(endpoint.key.value)
-    return endpoint
-
-
-def _at_once(limits: Sequence[Limit], requests: Sequence[Request]) -> list[Request]:
-    """Return the first requests that fit into every limit; at least one."""
-    room = {limit: limit.amount for limit in limits}
-    for count, request in enumerate(requests):
-        for limit in limits:
-            room[limit] -= request.weight if limit.unit == "weight" else 1
-        if count and min(room.values(), default=0) < 0:
-            return list(requests[:count])
-    return list(requests)
-
-
-def _pace(context: Context, provider: str, terms: Terms, todo: Sequence[Request], options: JobOptions) -> float:
-    """Return how long the batch waits for its turn: its entry's first, so that a wait there costs others nothing."""
-    entry = entry_limit(options)
-    wait_s = context.pacer.take(f"entry:{options.entry}", entry, len(todo), 0, max_wait_s=MAX_SLEEP_S)
-    if wait_s > MAX_SLEEP_S:
-        return wait_s
-    return max(wait_s, reserve(context, provider, terms, todo, max_wait_s=MAX_SLEEP_S))
-
-
-def reserve(context: Context, provider: str, terms: Terms, todo: Sequence[Request], *, max_wait_s: float) -> float:
-    """Reserve the provider's time for these requests; return how long they must wait (nothing reserved if too long).
-
-    The stated limits are asked as well: processes that were given different paces keep those together.
-    """
-    if not context.settings.tickfarm_pace and context.settings.tickfarm_sandbox_url:
-        return 0.0
-    weight = sum(request.weight for request in todo)
-    limits = tuple(dict.fromkeys(terms.limits + terms.stated))
-    return context.pacer.take(provider, limits, len(todo), weight, max_wait_s=max_wait_s)
-
-
-def _sort(provider: Provider, outcome: Answer | Failure, sent: Sent, *, failures: int, policy: Policy) -> None:
+def _sort(sent: Sent, one: Outcome, ended: Ended, base_url: str) -> None:
     """Put one outcome where it belongs; the page after a good one, or a request to repeat at once, is left to send."""
-    index = None
-    if isinstance(outcome, Answer):
-        error = provider.error_of(outcome)
-        sent.answers.append(StoredAnswer(outcome, None if error is None else _rule(error)))
-        if error is None:
-            following = provider.next_page(outcome.request, outcome)
-            sent.left += [] if following is None else [following]
-            return
+    index, answer = None, one.outcome
+    if isinstance(answer, Answer):
+        sent.answers.append(StoredAnswer(answer, None if one.error is None else _rule(one.error)))
         index = len(sent.answers) - 1
-        if isinstance(error, SlowDown | TryAgain) and error.retry_after_s is None:
-            error.retry_after_s = retry_after_s(outcome.headers, outcome.received_at)  # given as a date
-        decision = decide(error, failures, random.Random(), policy)
+    if one.error is None or one.decision is None:
+        sent.left += [] if one.following is None else [one.following]
+        return
+    trouble = Trouble(answer.request, one.error, one.decision, index, base_url, ended.latency_ms)
+    sent.failed.append(trouble)
+    if isinstance(one.decision, RetryNow):
+        sent.repeated.add(answer.request)
+        sent.left.append(answer.request)
     else:
-        error = failure_to_error(outcome, provider.facts.name)
-        cause = error if outcome.kind == "too_large" else outcome.kind
-        decision = decide(cause, failures, random.Random(), policy)
-    if isinstance(decision, RetryNow):
-        sent.repeated.add(outcome.request)
-        sent.left.append(outcome.request)
-    else:
-        sent.troubles.append(Trouble(outcome.request, error, decision, index))
+        sent.troubles.append(trouble)
 
 
 def _rule(error: TickfarmError) -> str:

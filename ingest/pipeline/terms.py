@@ -1,7 +1,7 @@
 """The terms on which a provider is asked: its limits at our pace, how long a batch may take, what is retried.
 
 Put together from the provider's facts, the settings and the job's own options. Deliberately not here: keeping to the
-terms (sending, the pacer), reading settings (ingest/settings). Invariant: no setting makes a limit higher than the
+terms (sending, the gate), reading settings (ingest/settings). Invariant: no setting makes a limit higher than the
 provider states it; what is set can only lower it.
 """
 
@@ -15,7 +15,9 @@ from ingest import providers
 from ingest.errors import FixRequest, UnknownName
 from ingest.pipeline.jobs import JobOptions
 from ingest.providers.contract import Facts
-from ingest.settings import BadSetting, Preset, Settings, credential
+from ingest.settings import BadSetting, Preset, Settings, base_urls, credential, parse_limits
+from ingest.transport.breaker import POLICIES as BREAKERS
+from ingest.transport.breaker import BreakerPolicy
 from ingest.transport.retry import POLICIES, Policy
 from ingest.wire import Limit
 
@@ -23,12 +25,17 @@ from ingest.wire import Limit
 LEAST_WEIGHT = 100
 #: The lowest pace there is: one request a year.
 LONGEST_WINDOW_S = 366 * 86_400
-_NO_OPTIONS = JobOptions()
+NO_OPTIONS = JobOptions()
+#: One a second is slow enough for anybody's server.
+UNSTATED = Limit(60, 60, "our own choice: the provider states no limit")
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What holds for one provider now. `limits` are the farm's own, each at most the one that is `stated`."""
+    """What holds for one provider now. `limits` are the farm's own, each at most the one that is `stated`.
+
+    `bases` are its addresses, the first choice first.
+    """
 
     preset: Preset
     pace: float
@@ -38,11 +45,13 @@ class Terms:
     request_timeout_s: float
     connections: int
     policy: Policy
+    breaker: BreakerPolicy
+    bases: tuple[str, ...]
 
 
-def terms_of(config: Settings, facts: Facts, *, has_key: bool, options: JobOptions = _NO_OPTIONS) -> Terms:
+def terms_of(config: Settings, facts: Facts, *, has_key: bool, options: JobOptions = NO_OPTIONS) -> Terms:
     """Return the terms for a provider. `has_key`: whether requests carry its key, without which less may be allowed."""
-    stated = facts.limits if has_key or facts.keyless_limits is None else facts.keyless_limits
+    stated = stated_limits(config, facts, has_key=has_key)
     timeout_s, pace = config.timeout_s(facts.name), config.pace(facts.name)
     return Terms(
         preset=config.preset_of(facts.name),
@@ -53,10 +62,32 @@ def terms_of(config: Settings, facts: Facts, *, has_key: bool, options: JobOptio
         request_timeout_s=config.request_timeout_s(facts.name),
         connections=config.connections(facts.name),
         policy=policy_of(config, facts.name, options),
+        breaker=breaker_of(config, facts.name),
+        bases=base_urls(config, facts.name, (facts.base_url, *facts.mirrors)),
     )
 
 
-def policy_of(config: Settings, provider: str, options: JobOptions = _NO_OPTIONS) -> Policy:
+def stated_limits(config: Settings, facts: Facts, *, has_key: bool) -> tuple[Limit, ...]:
+    """Return what the provider allows us: what is set as paid for, else what it states; where nothing is, our own."""
+    own = config.of_provider(facts.name)
+    if own.limits is not None:
+        return parse_limits(own.limits, f"TICKFARM_PROVIDERS__{facts.name.upper()}__LIMITS")
+    if own.plan is not None and facts.plans and own.plan in facts.plans:
+        return facts.plans[own.plan]
+    if not has_key and facts.keyless_limits is not None:
+        return facts.keyless_limits
+    return facts.limits or (UNSTATED,)
+
+
+def breaker_of(config: Settings, provider: str) -> BreakerPolicy:
+    """Return when a provider's breaker opens and for how long: the preset's word, and what is set for the provider."""
+    own, preset = config.of_provider(provider), BREAKERS[config.preset_of(provider)]
+    open_ms = preset.open_ms if own.breaker_open_s is None else round(own.breaker_open_s * 1000)
+    cap_ms = preset.cap_ms if own.breaker_open_cap_s is None else round(own.breaker_open_cap_s * 1000)
+    return replace(preset, open_ms=open_ms, cap_ms=max(open_ms, cap_ms))
+
+
+def policy_of(config: Settings, provider: str, options: JobOptions = NO_OPTIONS) -> Policy:
     """Return what is retried, and how: the preset's policy, what is set for the provider, then the job's own word."""
     own = config.of_provider(provider)
     retries = own.retries if options.retries is None else options.retries
@@ -108,6 +139,7 @@ def _check_provider(config: Settings, name: str, known: Sequence[str]) -> None:
     if name not in known:
         unknown = UnknownName("provider", name, known)
         raise BadSetting(f"TICKFARM_PROVIDERS__{name.upper()}__..: {unknown}")
+    _check_plan(config, providers.get(name).facts)
     policy = policy_of(config, name)
     if policy.base_s > policy.cap_s:
         where = f"TICKFARM_PROVIDERS__{name.upper()}__RETRY_BASE_S"
@@ -115,3 +147,22 @@ def _check_provider(config: Settings, name: str, known: Sequence[str]) -> None:
             f"{where} is not valid: its first wait of {policy.base_s:g} s is over the longest, RETRY_CAP_S, "
             f"of {policy.cap_s:g} s: lower the one or raise the other"
         )
+
+
+def _check_plan(config: Settings, facts: Facts) -> None:
+    """Refuse a plan that does not exist, and limits above the stated ones where nobody can have paid for them."""
+    own, where = config.of_provider(facts.name), f"TICKFARM_PROVIDERS__{facts.name.upper()}"
+    if own.plan is not None and own.plan not in (facts.plans or {}):
+        raise BadSetting(f"{where}__PLAN: {UnknownName('plan', own.plan, facts.plans or (), provider=facts.name)}")
+    if own.limits is None or config.tickfarm_sandbox_url is not None:
+        return
+    if facts.key is not None and credential(config, facts.key.env):
+        return
+    stated = facts.limits if facts.keyless_limits is None else facts.keyless_limits
+    for limit in parse_limits(own.limits, where):
+        for theirs in stated:
+            if limit.unit == theirs.unit and limit.amount * theirs.per_s > theirs.amount * limit.per_s:
+                raise BadSetting(
+                    f"{where}__LIMITS is not valid: {limit.amount}/{limit.per_s}s is more than {facts.name} allows "
+                    f"without a key ({theirs.amount}/{theirs.per_s}s); set its key, or lower it"
+                )

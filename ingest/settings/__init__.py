@@ -5,7 +5,7 @@ Read once, by the shells (tasks, the command); the core gets values. Deliberatel
 `SecretStr` and never shows in a repr or a message.
 """
 
-from ingest.settings.endpoints import credential, provider_endpoint
+from ingest.settings.endpoints import base_urls, credential, provider_endpoint
 from ingest.settings.fields import Days, Settings, env_file, read_settings, settings
 from ingest.settings.places import CHECKOUT, home, servers_file
 from ingest.settings.presets import (
@@ -15,6 +15,7 @@ from ingest.settings.presets import (
     Preset,
     PresetNumbers,
     ProviderSettings,
+    parse_limits,
 )
 from ingest.settings.sources import BadSetting, find_secret, origin
 
@@ -29,11 +30,13 @@ __all__ = [
     "PresetNumbers",
     "ProviderSettings",
     "Settings",
+    "base_urls",
     "credential",
     "env_file",
     "find_secret",
     "home",
     "origin",
+    "parse_limits",
     "provider_endpoint",
     "read_settings",
     "servers_file",

@@ -7,6 +7,7 @@ else, whatever other address is set; and a key is read at each send, so that a r
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Literal
 
 from ingest.settings.fields import Settings, env_file
@@ -17,17 +18,21 @@ from ingest.wire import Endpoint, Key
 def provider_endpoint(
     config: Settings,
     *,
-    name: str,
     base_url: str,
     key_env: str | None,
     place: Literal["query", "header"],
     key_name: str,
 ) -> Endpoint:
-    """Return where a provider's requests go now: the sandbox if one is set, else the address set for it, or its own."""
+    """Return where a provider's requests go now: `base_url` is one of `base_urls`, and gets its key."""
     value = credential(config, key_env) if key_env else ""
-    own = config.of_provider(name).base_url or base_url
-    base = f"{config.tickfarm_sandbox_url.rstrip('/')}/{name}" if config.tickfarm_sandbox_url else own
-    return Endpoint(base_url=base, key=Key(place, key_name, value) if value else None)
+    return Endpoint(base_url=base_url, key=Key(place, key_name, value) if value else None)
+
+
+def base_urls(config: Settings, name: str, stated: Sequence[str]) -> tuple[str, ...]:
+    """Return a provider's addresses, the first choice first: the sandbox if one is set, else those set, or its own."""
+    if config.tickfarm_sandbox_url:
+        return (f"{config.tickfarm_sandbox_url.rstrip('/')}/{name}",)
+    return config.of_provider(name).base_urls or tuple(stated)
 
 
 def credential(config: Settings, variable: str) -> str:

@@ -6,12 +6,15 @@ what a provider allows (its own file). Invariant: a pace is a share of what the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from ingest.wire import Limit
 
 Preset = Literal["conservative", "standard", "aggressive"]
 #: A batch ends before its task is told to (celeryconfig's soft time limit of 75 s), with time left for the commit.
@@ -55,6 +58,13 @@ class ProviderSettings(BaseModel):
     retry_base_s: float | None = Field(default=None, gt=0, le=3600)
     retry_cap_s: float | None = Field(default=None, gt=0, le=86_400)
     pace: float | None = None
+    #: a plan that is paid for, as the provider's file names it
+    plan: str | None = None
+    #: what the plan that is paid for allows, in place of what is stated: `600/60s, 5000 weight/1m, 100000/1d`
+    limits: str | None = None
+    breaker_open_s: float | None = Field(default=None, gt=0, le=3600)
+    breaker_open_cap_s: float | None = Field(default=None, gt=0, le=86_400)
+    #: one address, or several in the order in which they are tried
     base_url: str | None = None
     enabled: bool = True
 
@@ -69,8 +79,37 @@ class ProviderSettings(BaseModel):
 
     @field_validator("base_url")
     @classmethod
-    def _is_an_address(cls, value: str | None) -> str | None:
-        return None if value is None else web_address(value)
+    def _are_addresses(cls, value: str | None) -> str | None:
+        return None if value is None else ",".join(web_address(one.strip()) for one in value.split(","))
+
+    @field_validator("limits")
+    @classmethod
+    def _are_limits(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_limits(value, "")
+        return value
+
+    @property
+    def base_urls(self) -> tuple[str, ...]:
+        """Return the addresses that are set for it, the first one first."""
+        return tuple(self.base_url.split(",")) if self.base_url else ()
+
+
+_LIMIT = re.compile(r"([1-9][0-9]{0,11})\s*(requests|weight)?\s*/\s*([1-9][0-9]{0,8})([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def parse_limits(text: str, source: str) -> tuple[Limit, ...]:
+    """Return the limits of a text like `600/60s, 5000 weight/1m`. Raises ValueError saying what is expected."""
+    found = []
+    for one in text.split(","):
+        match = _LIMIT.fullmatch(one.strip())
+        if match is None:
+            raise ValueError(f"expected limits like 600/60s, 5000 weight/1m, 100000/1d; given: {one.strip()!r}")
+        amount, unit, number, span = match.groups()
+        per_s = int(number) * _SECONDS[span]
+        found.append(Limit(int(amount), per_s, source, "weight" if unit == "weight" else "requests"))
+    return tuple(found)
 
 
 def web_address(value: str) -> str:

@@ -111,6 +111,8 @@ class Farm:
         """Run what falls due within that time, what follows from it included; return the fetches' outcomes."""
         outcomes = []
         for _ in range(rounds):
+            if within:
+                self.let_waits_pass()
             begun = self.begin(within=within)
             if not begun:
                 return outcomes
@@ -119,6 +121,15 @@ class Farm:
                 if outcomes[-1].state == "fetched":
                     self.load(job)
         raise AssertionError(f"jobs still fall due after {rounds} rounds: {self.select('SELECT key, error FROM jobs')}")
+
+    def let_waits_pass(self) -> None:
+        """Let the gate's waits be over, as they are when a job that is due later runs: Redis has a clock of its own."""
+        redis = self.context.redis
+        for key in redis.keys("tickfarm:gate:*"):
+            redis.delete(key)
+        for key in redis.keys("tickfarm:pool:*"):
+            redis.hdel(key, "hold", "why")
+        self.change("DELETE FROM provider_holds")
 
     def run_once(self) -> Outcome:
         """Run the one job that is due now."""

@@ -7,28 +7,28 @@ Invariant: whatever is set, no limit is higher than the provider states it.
 from __future__ import annotations
 
 import time
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import get_args
 
 import pytest
-import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest import providers
 from ingest.errors import FixRequest
 from ingest.pipeline.context import Context
+from ingest.pipeline.exchange import Asker
 from ingest.pipeline.fetch import fetch
 from ingest.pipeline.instruments import listed_instruments
 from ingest.pipeline.jobs import CALL_PREFIX, JobOptions
-from ingest.pipeline.sending import DISABLED_WAIT_S, reserve, send
-from ingest.pipeline.terms import LEAST_WEIGHT, LONGEST_WINDOW_S, at_pace, terms_of
+from ingest.pipeline.sending import DISABLED_WAIT_S, send
+from ingest.pipeline.terms import LEAST_WEIGHT, LONGEST_WINDOW_S, NO_OPTIONS, at_pace, check_settings, terms_of
 from ingest.providers.contract import Query
-from ingest.settings import PRESETS, Preset, ProviderSettings, Settings
-from ingest.transport.pacer import Pacer, burst
+from ingest.settings import PRESETS, BadSetting, Preset, ProviderSettings, Settings
+from ingest.transport.budget import windows_of
+from ingest.transport.gate import Ask
 from ingest.transport.retry import POLICIES
 from ingest.wire import Limit
 from tests.pipeline.farm import DAY, bars_call, opened
@@ -146,36 +146,43 @@ def test_the_standard_preset_is_what_held_before_there_were_presets():
     assert Settings(tickfarm_fetch_deadline_s=7, tickfarm_providers=own).timeout_s("binance") == 9
 
 
-def test_a_conservative_farm_keeps_to_half_the_limit_and_takes_longer_for_the_same_requests(redis_url):
-    facts = providers.get("coinbase").facts
-
-    def last_goes_after_s(preset):
-        terms = terms_of(Settings(tickfarm_preset=preset), facts, has_key=False)
-        return max(pacer.take(preset, terms.limits, 1, 1) for _ in range(100))
-
-    with closing(redis.Redis.from_url(redis_url)) as client:
-        pacer = Pacer(client)
-        standard, conservative = last_goes_after_s("standard"), last_goes_after_s("conservative")
-    assert standard > 100 / 10 - 1  # 10 a second are allowed
-    assert conservative > 100 / 5 - 1
-    assert conservative > 1.4 * standard
+def sent_of(farm, provider, requests, options=NO_OPTIONS, *, lane="standard"):
+    return send(farm.context, provider, requests, failures=1, dataset="quotes", asker=Asker("", lane, options))
 
 
-def test_processes_that_disagree_about_the_pace_keep_the_stated_limit_together(settings_of, farm):
-    facts = providers.get("coinbase").facts
+def granted(context, request, *, preset="standard", **own):
+    """Return how many of a hundred requests the gate grants at once under these settings."""
+    config = Settings(tickfarm_preset=preset, tickfarm_providers={"coinbase": own})
+    terms = terms_of(config, providers.get("coinbase").facts, has_key=False)
+    windows = windows_of("coinbase:", (*terms.limits, *terms.stated))
+    asked = {"provider": "coinbase", "budget": "coinbase:", "dataset": "quotes", "job": "", "deadline_s": 10.0}
+    grant = f"{preset} {own} {time.time_ns()}"
+    ask = Ask(**asked, grant=grant, requests=[request] * 100, windows=windows, budget_windows=windows)
+    return context.gate.admit(ask).granted
+
+
+def test_a_conservative_farm_keeps_to_half_the_limit_and_processes_that_disagree_to_the_stated_one(farm):
     [request] = providers.get("coinbase").build(Query("quotes", ("BTC-USDT",)))
-    paces = [{"coinbase": {"pace": pace}} for pace in (1.0, 0.5)]
-    made = [Context(settings_of(tickfarm_pace=True, tickfarm_providers=own)) for own in paces]
-    gone, began = 0, time.monotonic()
-    with closing(made[0]), closing(made[1]):
-        while time.monotonic() - began < 1.0:
-            for context in made:
-                terms = terms_of(context.settings, facts, has_key=False)
-                gone += reserve(context, "coinbase", terms, [request], max_wait_s=0.0) == 0.0
-        took_s = time.monotonic() - began
-    [stated] = facts.limits
-    a_second = (stated.amount - burst(stated) + 1) / stated.per_s
-    assert burst(stated) < gone <= burst(stated) + a_second * took_s + 1
+    [stated] = providers.get("coinbase").facts.limits
+    assert granted(farm.context, request, preset="conservative") == stated.amount // 2
+    assert granted(farm.context, request, preset="conservative") == 0
+    assert granted(farm.context, request) == stated.amount - stated.amount // 2
+    assert granted(farm.context, request) == 0
+
+
+def test_a_plan_that_is_paid_for_is_a_setting_and_nobody_gets_more_than_is_stated_without_a_key(monkeypatch):
+    facts = providers.get("nasdaq_data_link").facts
+    own = {"nasdaq_data_link": {"limits": "5000/10m, 720000/1d"}}
+    with pytest.raises(BadSetting, match=r"5000/600s is more than nasdaq_data_link allows without a key \(20/600s\)"):
+        check_settings(Settings(tickfarm_providers=own))
+    monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEY", "paid")
+    check_settings(Settings(tickfarm_providers=own))
+    terms = terms_of(Settings(tickfarm_providers=own), facts, has_key=True)
+    assert [(one.amount, one.per_s) for one in terms.limits] == [(5000, 600), (720_000, 86_400)]
+    with pytest.raises(BadSetting, match="unknown plan of nasdaq_data_link: 'gold'"):
+        check_settings(Settings(tickfarm_providers={"nasdaq_data_link": {"plan": "gold"}}))
+    with pytest.raises(ValueError, match="expected limits like 600/60s"):
+        ProviderSettings(limits="many")
 
 
 def test_a_batch_under_a_low_pace_really_takes_longer(settings_of, sandbox):
@@ -186,7 +193,7 @@ def test_a_batch_under_a_low_pace_really_takes_longer(settings_of, sandbox):
             began = time.monotonic()
             left, sent = coinbase.build(Query("quotes", PAIRS[:3])), 0
             while left:
-                one = send(farm.context, coinbase, left[:1], failures=1, options=JobOptions())
+                one = sent_of(farm, coinbase, left[:1])
                 sent += one.requests
                 left = left[one.requests :]
             assert sent == 3
@@ -201,15 +208,15 @@ def test_an_entrys_own_pace_holds_for_all_its_jobs_and_for_no_others(farm):
     binance = providers.get("binance")
     requests = binance.build(Query("bars", PAIRS, "1m", DAY, DAY + timedelta(minutes=5)))
     slow = JobOptions(per_minute=4, entry="slow")
-    first = send(farm.context, binance, requests, failures=1, options=slow)
+    first = sent_of(farm, binance, requests, slow)
     assert 1 <= first.requests <= 4
     assert len(first.left) == len(requests) - first.requests
     assert first.left_wait_s > 1
-    second = send(farm.context, binance, requests, failures=1, options=slow)
+    second = sent_of(farm, binance, requests, slow)
     assert second.requests == 0
     assert second.left_wait_s > 1
     for others in (JobOptions(entry="other"), JobOptions(per_minute=600, entry="another")):
-        assert send(farm.context, binance, requests, failures=1, options=others).requests == len(requests)
+        assert sent_of(farm, binance, requests, others).requests == len(requests)
 
 
 def test_a_jobs_retries_win_so_one_without_any_is_dead_at_its_first_failure(farm):
@@ -233,7 +240,7 @@ def test_a_retry_after_given_as_a_date_is_kept_to(farm):
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
     farm.sandbox.arm("binance", "status", args={"status": 503, "retry_after": date})
     [request] = binance.build(Query("quotes", ("BTC-USDT",)))
-    [trouble] = send(farm.context, binance, [request], failures=1, options=JobOptions()).troubles
+    [trouble] = sent_of(farm, binance, [request]).troubles
     assert trouble.decision.delay_s == pytest.approx(100, abs=5)
 
 

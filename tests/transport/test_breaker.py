@@ -1,6 +1,6 @@
 """Breakers: what opens them, who probes, which address is used meanwhile. On a real Valkey and its clock.
 
-Deliberately not here: what a wait means for a job (tests/pipeline). Invariant under test: one probe at a time, farm-wide.
+Deliberately not here: what a wait means for a job (tests/pipeline). Invariant under test: one probe at a time.
 """
 
 from __future__ import annotations
