@@ -138,7 +138,7 @@ def farm_settings(port: int) -> dict[str, str]:
 
 
 #: A plan that no provider sells.
-PLAN: dict[str, str] = {"TICKFARM_PACE": "False"}
+PLAN = {"TICKFARM_PROVIDERS__COINBASE__LIMITS": "1000000/1s"}
 
 
 def by_group(used: Mapping[str, float]) -> dict[str, float]:
