@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
-from benchmarks.stage import Stage, running, until
+from benchmarks.stage import Stage, listens, running, until
 from ingest import providers
 from ingest.pipeline.follow import JOB_ROWS
 from ingest.providers.contract import Query
@@ -66,7 +66,7 @@ def mock(where: Stage, pages: Sequence[Stretch]) -> Iterator[tuple[int, int]]:
     port = free_port()
     argv = (sys.executable, "-m", "benchmarks.kline_mock", "--port", str(port))
     with running(where, "mock", *argv, env=os.environ) as child:
-        until(lambda: _listens(port), 20, "the mock")
+        until(lambda: listens(port), 20, "the mock")
         for one in pages:
             pages_s(port, one)
         yield port, child.pid
@@ -92,8 +92,3 @@ def _read_answer(wire: socket.socket, buffer: bytearray) -> None:
     left = int(head.rpartition(b"Content-Length: ")[2]) - len(body)
     while left > 0:
         left -= wire.recv_into(buffer)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0

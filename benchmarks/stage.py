@@ -7,6 +7,7 @@ and folders of the processes are set, not looked up, and all of it is deleted at
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,13 +31,14 @@ from local.child import Child, spawn
 from local.farm_processes import CONCURRENCY, farm_processes
 from local.lock import hold
 from local.port import LOOPBACK, free_port
-from local.processes import Supervisor
+from local.processes import Process, Supervisor
 from local.servers import Servers, Urls
 from local.state import make_home
 from models import Base, migrate
 
 #: Workers, beat and Flower start at once on two cores: 6 to 10 s when nothing else runs.
 READY_WITHIN_S = 90.0
+FLOWER = "flower"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,18 @@ def stage() -> Iterator[Stage]:
 
 
 @contextmanager
-def running_farm(where: Stage, settings: Mapping[str, str], *, sandbox_port: int | None = None) -> Iterator[Supervisor]:
-    """Run the farm as `tickfarm up` does: a worker per lane, beat, Flower. Yields when all of them work."""
+def running_farm(
+    where: Stage,
+    settings: Mapping[str, str],
+    *,
+    sandbox_port: int | None = None,
+    children: Mapping[str, int] = CONCURRENCY,
+    is_quiet: bool = False,
+) -> Iterator[Supervisor]:
+    """Run the farm as `tickfarm up` does: a worker per lane, beat, Flower. Yields when all of them work.
+
+    `children`: how many each lane's worker has, where that is not the usual. `is_quiet`: no Flower, and no events.
+    """
     ours = {
         "DATABASE_URL": where.urls.database_url,
         "REDIS_URL": where.urls.redis_url,
@@ -111,14 +123,33 @@ def running_farm(where: Stage, settings: Mapping[str, str], *, sandbox_port: int
         **settings,
     }
     flower_port = free_port()
+    children = {**CONCURRENCY, **children}
     planned = farm_processes(where.home, LANES, flower_port=flower_port, sandbox_port=sandbox_port)
-    supervisor = Supervisor(where.home, [replace(one, env={**one.env, **ours}) for one in planned])
+    processes = [
+        replace(one, env={**one.env, **ours}, argv=_argv(one, children, is_quiet=is_quiet))
+        for one in planned
+        if not (is_quiet and one.name == FLOWER)
+    ]
+    supervisor = Supervisor(where.home, processes)
     supervisor.start()
     try:
-        until(lambda: _works(where, flower_port), READY_WITHIN_S, f"the farm to start (logs: {where.home / 'logs'})")
+        port = None if is_quiet else flower_port
+        started = f"the farm to start (logs: {where.home / 'logs'})"
+        until(lambda: _works(where, children, flower_port=port), READY_WITHIN_S, started)
         yield supervisor
     finally:
         supervisor.stop()
+
+
+def _argv(process: Process, children: Mapping[str, int], *, is_quiet: bool) -> tuple[str, ...]:
+    """Return a farm process's command, with another number of children or the quiet application where asked for."""
+    argv = list(process.argv)
+    lane = process.name.removeprefix("worker-")
+    if lane in children:
+        argv[argv.index("-c") + 1] = str(children[lane])
+    if is_quiet:
+        argv[argv.index("-A") + 1] = "benchmarks.quiet"
+    return tuple(argv)
 
 
 @contextmanager
@@ -156,13 +187,21 @@ def until(condition: Callable[[], bool], within_s: float, what: str, *, every_s:
         time.sleep(every_s)
 
 
-def _works(where: Stage, flower_port: int) -> bool:
+def listens(port: int) -> bool:
+    """Say whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def _works(where: Stage, children: Mapping[str, int], *, flower_port: int | None) -> bool:
     with closing(open_redis(where.urls.redis_url)) as redis:
         serving = processes_by_lane(redis)
-    if any(serving[lane] < CONCURRENCY[lane] for lane in LANES):
+    if any(serving[lane] < children[lane] for lane in LANES):
         return False
     if where.number("SELECT count(*) FROM schedule") == 0:  # beat writes its entries in its first look
         return False
+    if flower_port is None:
+        return True
     try:
         requests.get(f"http://{LOOPBACK}:{flower_port}/", timeout=5)
     except requests.RequestException:

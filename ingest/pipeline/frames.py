@@ -44,19 +44,19 @@ def batch(parts: Sequence[tuple[int, Parsed, datetime, datetime]], dataset: Data
         for name in names - {"ts"}
     }
     columns.setdefault("instrument", [])
-    units = {unit for (unit, _), size in zip(timed, sizes, strict=True) if size}
-    if len(units) <= 1:
-        unit: TimeUnit = units.pop() if units else "us"
-        frame = _frame(columns, unit, list(chain.from_iterable(times for _, times in timed)), dataset)
-    else:
-        moments = pl.concat([_moments(unit, times) for unit, times in timed])
-        frame = _frame(columns, "us", [None] * len(moments), dataset).with_columns(moments.alias("ts"))
     places = chain.from_iterable([p[0]] * size for p, size in zip(parts, sizes, strict=True))
     sent = chain.from_iterable([epoch_us(p[2])] * size for p, size in zip(parts, sizes, strict=True))
-    return frame.with_columns(
+    of_answers = (
         pl.Series("answer", list(places), dtype=pl.Int32),
         pl.Series("observed_at", list(sent), dtype=pl.Int64).cast(_UTC_US),
     )
+    units = {unit for (unit, _), size in zip(timed, sizes, strict=True) if size}
+    if len(units) <= 1:
+        unit: TimeUnit = units.pop() if units else "us"
+        moments = _moments(unit, list(chain.from_iterable(times for _, times in timed)))
+    else:
+        moments = pl.concat([_moments(unit, times) for unit, times in timed])
+    return _frame(columns, moments, dataset, of_answers)
 
 
 def is_final(frame: pl.DataFrame, *, interval: str | None, settle_s: float, observed_at: datetime) -> pl.Series:
@@ -66,7 +66,7 @@ def is_final(frame: pl.DataFrame, *, interval: str | None, settle_s: float, obse
     The frame's own `observed_at` goes before the argument.
     """
     if interval is None:
-        return pl.repeat(True, frame.height, dtype=pl.Boolean, eager=True).alias("is_final")
+        return pl.Series("is_final", [True] * frame.height, dtype=pl.Boolean)  # pl.repeat is a query: 60 us
     observed = pl.col("observed_at") if "observed_at" in frame.columns else pl.lit(observed_at, dtype=_UTC_US)
     width = timedelta(seconds=seconds_of(interval) + settle_s)
     return frame.select((pl.col("ts") + width <= observed).alias("is_final")).to_series()
@@ -106,13 +106,13 @@ def to_csv(frame: pl.DataFrame, columns: Sequence[str]) -> bytes:
     return buffer.getvalue()
 
 
-def _frame(columns: Any, unit: TimeUnit, times: list[Any], dataset: Dataset) -> pl.DataFrame:
-    size = len(times)
-    series = [_text("instrument", columns["instrument"]), _moments(unit, times).alias("ts")]
+def _frame(columns: Any, moments: pl.Series, dataset: Dataset, more: Sequence[pl.Series]) -> pl.DataFrame:
+    size = len(moments)
+    series = [_text("instrument", columns["instrument"]), moments.alias("ts")]
     for name in VALUE_COLUMNS[dataset]:
         values = columns.get(name)
         series.append(pl.Series(name, [None] * size, dtype=pl.String) if values is None else _text(name, values))
-    return pl.DataFrame(series)
+    return pl.DataFrame([*series, *more])
 
 
 def _text(name: str, values: list[Any]) -> pl.Series:

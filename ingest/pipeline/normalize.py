@@ -90,19 +90,21 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     parts: list[tuple[int, Parsed, datetime, datetime]] = []
     findings: list[Finding] = []
     unread: list[Request] = []
+    query = call.query()
     for place, kept in enumerate(answers):
         if kept.rule is not None:
             continue
         answer = kept.answer
         try:
-            parsed = provider.parse(call.query(), answer)
+            parsed = provider.parse(query, answer)
         except BadData as error:
             sample = answer.body[:300].decode(errors="replace").replace("\0", "\\0")
             only = answer.request.instruments[0] if len(answer.request.instruments) == 1 else None
             findings.append(Finding(error.rule, "reject", only, None, 0, sample, str(error), place))
             unread.append(answer.request)
             continue
-        findings += findings_of(parsed.rejects, answer=place)
+        if parsed.rejects:
+            findings += findings_of(parsed.rejects, answer=place)
         parts.append((place, parsed, answer.sent_at, answer.received_at))
     frame = frames.batch(parts, call.dataset)
     good, found = _checked(frame, call, answers)
@@ -110,7 +112,7 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     final = frames.is_final(
         good, interval=call.interval, settle_s=facts.settle_s, observed_at=answers[0].answer.sent_at
     )
-    return Batch(good.with_columns(final), [*findings, *found], unread)
+    return Batch(good.hstack([final]), [*findings, *found], unread)
 
 
 def _checked(

