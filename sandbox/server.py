@@ -5,20 +5,37 @@ Invariant: one connection's answers leave in the order of its requests, one at a
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
+from sandbox.contract import RawRequest
 from sandbox.delivery import Sender
 from sandbox.faults import Delivery
-from sandbox.routing import RawRequest, Routing, plain
+from sandbox.routing import plain
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 1_048_576
 BACKLOG = 1_024  # hundreds of workers may connect in the same moment
 
 
+class Served(Protocol):
+    """Whoever answers the requests of one server."""
+
+    clock: Callable[[], float]
+
+    def serve(self, raw: RawRequest, deliver: Callable[[Delivery], None]) -> None:
+        """Answer one request and hand it to `deliver`: at once, or from a later turn of the loop."""
+        ...
+
+    def close(self) -> None:
+        """End what is still under way."""
+        ...
+
+
 class Server:
     """The listening socket and its open connections."""
 
-    def __init__(self, routing: Routing) -> None:
+    def __init__(self, routing: Served) -> None:
         self.routing = routing
         self.connections: set[Connection] = set()
 
