@@ -22,6 +22,7 @@ class Request:
     headers: Mapping[str, str]
     client: str
     now_s: float
+    connection: str = ""
 
     @property
     def now_ms(self) -> int:
@@ -37,6 +38,8 @@ class RawRequest:
     headers: Mapping[str, str]
     body: bytes
     client: str
+    #: tells one connection of the client's from another
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True)

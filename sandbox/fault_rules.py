@@ -23,7 +23,8 @@ FAULT_NAMES = (*BODY_FAULTS, *MANNERS, *ROW_FAULTS, REPEATED_PAGE, BAN, CLOCK_SK
 
 # Binance's own shortest ban is 2 minutes.
 FIRST_BAN_S = 120.0
-# What was on its way when a client was told to wait is not disobedience: it can't know before the answer is there.
+# What was on its way on other connections when a client was told to wait is not disobedience. On a connection that
+# brought the refusal it is, at once: nobody sends a request there before the last one's answer is read.
 IN_FLIGHT_S = 0.25
 _RULE_FIELDS = frozenset({"provider", "path", "match", "fault", "times", "args"})
 
@@ -49,6 +50,7 @@ class FaultRule:
     fired: int = 0
     held_from_s: float = 0.0
     held_until_s: float = 0.0
+    told: set[str] = field(default_factory=set)
     sent_while_held: int = 0
     #: `repeated_page`: the page that comes again
     kept_body: bytes | None = None
@@ -61,15 +63,18 @@ class FaultRule:
         value = self.arguments.get(name, default)
         return float(value) if isinstance(value, int | float) else default
 
-    def hold(self, now_s: float, until_s: float) -> None:
+    def hold(self, now_s: float, until_s: float, *, connection: str) -> None:
         """Remember that a client was told to wait; told again, it has known since the first time."""
         if now_s >= self.held_until_s:
             self.held_from_s = now_s + self.number_of("in_flight_s", IN_FLIGHT_S)
+            self.told.clear()
+        self.told.add(connection)
         self.held_until_s = max(self.held_until_s, until_s)
 
-    def note_arrival(self, provider: str, now_s: float) -> None:
+    def note_arrival(self, provider: str, now_s: float, *, connection: str) -> None:
         """Count a request that came although its sender had been told to wait."""
-        if provider == self.provider and self.held_from_s <= now_s < self.held_until_s:
+        is_held = provider == self.provider and now_s < self.held_until_s
+        if is_held and (now_s >= self.held_from_s or connection in self.told):
             self.sent_while_held += 1
 
     def shown(self) -> dict[str, object]:

@@ -76,7 +76,7 @@ class Faults:
         """
         now_s = request.now_s - skew_s
         for rule in self._rules:
-            rule.note_arrival(provider, now_s)
+            rule.note_arrival(provider, now_s, connection=request.connection)
         for rule in self._rules:
             delivery = _refuse_banned(rule, request, provider=provider, query=query, dialect=dialect, now_s=now_s)
             if delivery is not None:
@@ -86,7 +86,7 @@ class Faults:
                 delivery = self._apply(rule, answer, dialect=dialect, now_s=request.now_s)
                 if delivery is not None:
                     rule.fired += 1
-                    _remember_wait(rule, now_s)
+                    _remember_wait(rule, now_s, connection=request.connection)
                     return replace(delivery, skew_s=skew_s)
         return Delivery(answer, fault=CLOCK_SKEW if skew_s else "", skew_s=skew_s)
 
@@ -127,14 +127,18 @@ def _refuse_banned(
         if not rule.meets(provider, request.path, query):
             return None
         rule.fired += 1
-        rule.hold(now_s, now_s + rule.number_of("seconds", FIRST_BAN_S))
+        until_s = now_s + rule.number_of("seconds", FIRST_BAN_S)
+    else:
+        until_s = rule.held_until_s
+    rule.hold(now_s, until_s, connection=request.connection)
     refused = cast(Banning, dialect).banned_answer(rule.held_until_s, now_s=now_s)
     return Delivery(refused, fault=BAN)
 
 
-def _remember_wait(rule: FaultRule, now_s: float) -> None:
+def _remember_wait(rule: FaultRule, now_s: float, *, connection: str) -> None:
     """Count from now on who does not wait as long as a `status` fault told."""
     wait_s = max(rule.number_of("retry_after", 0.0), rule.number_of("retry_after_date_s", 0.0))
     if wait_s > 0:
         # A date has whole seconds: the one it was cut to may be up to one second before what was meant.
-        rule.hold(now_s, now_s + wait_s - ("retry_after_date_s" in rule.arguments))
+        until_s = now_s + wait_s - ("retry_after_date_s" in rule.arguments)
+        rule.hold(now_s, until_s, connection=connection)

@@ -60,7 +60,8 @@ class Routing:
             return
         path = f"/{unquote(rest)}"
         skew_s = self._faults.skew_s(provider, path, unquote_plus(query))
-        request = Request(path, _parse_query(query), raw.headers, raw.client, self.clock() + skew_s)
+        now_s = self.clock() + skew_s
+        request = Request(path, _parse_query(query), raw.headers, raw.client, now_s, raw.connection)
         outcome = dialect.answer(request)
         if isinstance(outcome, Answer):
             deliver(self._conclude(outcome, request, provider=provider, query=query, dialect=dialect, skew_s=skew_s))

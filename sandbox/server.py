@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._sender = Sender(transport)
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if peer else "unknown"
+        self._name = str(peer)
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -119,7 +120,7 @@ class Connection(asyncio.Protocol):
         wish = headers.get("connection", "").lower()
         self._keep_alive = wish != "close" and (version == "HTTP/1.1" or wish == "keep-alive")
         self._busy = True
-        self._server.routing.serve(RawRequest(method, target, headers, body, self._client), self._deliver)
+        self._server.routing.serve(RawRequest(method, target, headers, body, self._client, self._name), self._deliver)
 
     def _deliver(self, delivery: Delivery) -> None:
         if self._transport.is_closing():
