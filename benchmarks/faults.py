@@ -39,6 +39,7 @@ POLL_EVERY_S = 0.2
 WARM_UP_POLLS = 25
 #: Taken before each fault and pooled, so that what else this machine does weighs on both sides alike.
 QUIET_POLLS = 15
+LAST_POLLS = 3
 
 _SCHEDULE = f'''"""The fault matrix's: one live poll of the provider that stays well."""
 
@@ -97,16 +98,23 @@ class RealFarm:
     def lose(self, what: Literal["connection", "name"]) -> None:
         if what == "connection":
             self._forwarder.shut()
-        else:  # an address is a setting, and settings are read when a process starts
-            self.stop()
-            self.start(ill_at=NOWHERE)
+        else:
+            self._restart(ill_at=NOWHERE)
 
     def restore(self, what: Literal["connection", "name"]) -> None:
         if what == "connection":
             self._forwarder.open()
         else:
-            self.stop()
-            self.start()
+            self._restart()
+
+    def _restart(self, *, ill_at: str | None = None) -> None:
+        """Change the ill provider's address: it is a setting, and settings are read when a process starts.
+
+        Polls that fell due while the fault was measured end first, or the restart would be counted as their waiting.
+        """
+        self.polls(LAST_POLLS)
+        self.stop()
+        self.start(ill_at=ill_at)
 
 
 def add_options(options: argparse.ArgumentParser) -> None:
