@@ -13,24 +13,24 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import budget, fetch, ingest, latency, overhead, scale, schedule
+from benchmarks import budget, faults, fetch, ingest, latency, overhead, scale, schedule
 
 
 def main() -> int:
     """Run the benchmark that was asked for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the farm on this machine.")
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for module in (ingest, fetch, scale, overhead, budget, latency, schedule):
+    for module in (ingest, fetch, scale, overhead, budget, latency, schedule, faults):
         options = names.add_parser(module.NAME, help=module.HELP, description=module.HELP)
         options.add_argument("--json", action="store_true", help="print one JSON object")
         module.add_options(options)
-        options.set_defaults(run=module.run)
+        options.set_defaults(run=module.run, is_bad=getattr(module, "is_bad", lambda figures: False))
     chosen = parser.parse_args()
     # What was started ends with this process, but its folder is deleted only on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     figures = chosen.run(chosen)
     print(json.dumps(figures, indent=1) if chosen.json else as_table(figures))
-    return 0
+    return int(chosen.is_bad(figures))
 
 
 def as_table(figures: Mapping[str, Any], indent: str = "") -> str:

@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from sandbox.elsewhere import Elsewhere
 from sandbox.routing import Routing
 from sandbox.server import Server
 
@@ -32,8 +33,12 @@ async def _serve(host: str, port: int, *, seed: int) -> int:
         loop.add_signal_handler(number, stop.set)
     # Long answers are made in a thread; the usual 5 ms would be added to every other answer meanwhile.
     sys.setswitchinterval(0.0005)
-    server = Server(Routing(seed=seed))
+    elsewhere = Elsewhere()
+    other_host = Server(elsewhere)
     try:
+        # By name: another host than the address below, as far as a client can tell.
+        elsewhere.url = f"http://localhost:{await other_host.listen(host, 0)}"
+        server = Server(Routing(seed=seed, elsewhere=elsewhere))
         taken = await server.listen(host, port)
     except (OSError, OverflowError) as problem:
         print(f"sandbox: can't listen on {host}:{port}: {problem}", file=sys.stderr)
@@ -42,6 +47,7 @@ async def _serve(host: str, port: int, *, seed: int) -> int:
     print(f"sandbox listening on http://{host}:{taken}", flush=True)
     await stop.wait()
     server.close()
+    other_host.close()
     return 0
 
 

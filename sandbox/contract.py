@@ -6,7 +6,7 @@ Invariant: a dialect is a pure function of the request and its own spending; it 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 JSON_TYPE = "application/json;charset=UTF-8"
 
@@ -22,10 +22,24 @@ class Request:
     headers: Mapping[str, str]
     client: str
     now_s: float
+    connection: str = ""
 
     @property
     def now_ms(self) -> int:
         return int(self.now_s * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """One request as it came over the wire: `target` with its query, `headers` in lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+    client: str
+    #: tells one connection of the client's from another
+    connection: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +99,13 @@ class Dialect(Protocol):
 
     def forget_spending(self) -> None:
         """Start all allowances anew."""
+        ...
+
+
+@runtime_checkable
+class Banning(Protocol):
+    """A dialect whose provider bans a client for a time, and says so in its own words."""
+
+    def banned_answer(self, until_s: float, *, now_s: float) -> Answer:
+        """Return what a client that is banned until then gets now, whatever it asks for."""
         ...

@@ -1,4 +1,4 @@
-"""The sandbox's own addresses under `/sandbox/`: health, truth, faults, limits, requests.
+"""The sandbox's own addresses under `/sandbox/`: health, truth, faults, limits, requests, elsewhere.
 
 Deliberately not here: anything a provider offers.
 Invariant: no answer holds a key, and asking costs no provider's allowance.
@@ -8,14 +8,24 @@ import json
 from collections.abc import Callable, Mapping
 
 from sandbox.contract import Answer, Dialect
-from sandbox.faults import BadRuleError, Faults
+from sandbox.elsewhere import Elsewhere
+from sandbox.fault_rules import BadRuleError
+from sandbox.faults import Faults
 from sandbox.request_log import RequestLog
 
 
 class Control:
     """Answer the control requests over the parts of one server."""
 
-    def __init__(self, dialects: Mapping[str, Dialect], faults: Faults, log: RequestLog, *, seed: int) -> None:
+    def __init__(
+        self,
+        dialects: Mapping[str, Dialect],
+        faults: Faults,
+        log: RequestLog,
+        *,
+        elsewhere: Elsewhere,
+        seed: int,
+    ) -> None:
         self._dialects = dialects
         self._faults = faults
         self._log = log
@@ -29,6 +39,8 @@ class Control:
             ("POST", "limits"): self._set_limits,
             ("GET", "requests"): self._requests,
             ("DELETE", "requests"): self._reset_requests,
+            ("GET", "elsewhere"): lambda query, body: _json(elsewhere.shown()),
+            ("DELETE", "elsewhere"): lambda query, body: _json(elsewhere.reset()),
         }
 
     def answer(self, method: str, path: str, *, query: Mapping[str, str], body: bytes) -> Answer:

@@ -19,6 +19,7 @@ _PHRASES = {int(status): status.phrase for status in HTTPStatus}
 # On close, with a linger time of 0, the kernel sends RST instead of FIN.
 _LINGER_RST = struct.pack("ii", 1, 0)
 _SHORTEST_PAUSE_S = 0.001  # a pause of 0 would spin while the client doesn't read
+_BEFORE_RESET_S = 0.02  # for the client to have read what was sent: an RST discards what waits at its end
 _ENDLESS_CHUNK = b"400\r\n" + b" " * 1024 + b"\r\n"
 
 
@@ -56,7 +57,7 @@ class Sender:
         """Start the delivery; `finished` is called when the connection may carry the next answer."""
         body = delivery.answer.body
         length = None if delivery.manner == "endless" else len(body)
-        head = head_of(delivery.answer, now_s=now_s, keep_alive=keep_alive, length=length)
+        head = head_of(delivery.answer, now_s=now_s + delivery.skew_s, keep_alive=keep_alive, length=length)
         match delivery.manner:
             case "whole":
                 self._send_whole(head + body, finished)
@@ -78,6 +79,10 @@ class Sender:
                 self._send_endless(max(delivery.number("interval_s", 0.02), _SHORTEST_PAUSE_S))
             case "reset":
                 self._reset()
+            case "reset_midway":
+                self._transport.write(head + body[: len(body) // 2])
+                # A turn later: what is still in the buffer when the connection is aborted never leaves.
+                self._timer = self._loop.call_later(_BEFORE_RESET_S, self._reset)
             case _:
                 assert_never(delivery.manner)
 

@@ -8,14 +8,14 @@ import asyncio
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
 
-from sandbox.contract import Answer, Dialect, Request
+from sandbox.contract import Answer, Dialect, RawRequest, Request
 from sandbox.control import Control
 from sandbox.dialects import open_dialects
+from sandbox.elsewhere import Elsewhere
 from sandbox.faults import Delivery, Faults
 from sandbox.request_log import RequestLog
 
@@ -23,26 +23,15 @@ Clock = Callable[[], float]
 Deliver = Callable[[Delivery], None]
 
 
-@dataclass(frozen=True, slots=True)
-class RawRequest:
-    """One request as it came over the wire: `target` with its query, `headers` in lower case."""
-
-    method: str
-    target: str
-    headers: Mapping[str, str]
-    body: bytes
-    client: str
-
-
 class Routing:
     """All providers behind one address: everything but the sockets."""
 
-    def __init__(self, *, seed: int, clock: Clock = time.time) -> None:
+    def __init__(self, *, seed: int, elsewhere: Elsewhere, clock: Clock = time.time) -> None:
         self.clock = clock
         self._dialects = open_dialects(seed)
-        self._faults = Faults()
+        self._faults = Faults(elsewhere.url)
         self._log = RequestLog()
-        self._control = Control(self._dialects, self._faults, self._log, seed=seed)
+        self._control = Control(self._dialects, self._faults, self._log, elsewhere=elsewhere, seed=seed)
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="long-answers")
 
     def close(self) -> None:
@@ -69,27 +58,35 @@ class Routing:
         if raw.method != "GET":
             deliver(Delivery(plain(405, "providers are read with GET")))
             return
-        request = Request(f"/{unquote(rest)}", _parse_query(query), raw.headers, raw.client, self.clock())
+        path = f"/{unquote(rest)}"
+        skew_s = self._faults.skew_s(provider, path, unquote_plus(query))
+        now_s = self.clock() + skew_s
+        request = Request(path, _parse_query(query), raw.headers, raw.client, now_s, raw.connection)
         outcome = dialect.answer(request)
         if isinstance(outcome, Answer):
-            deliver(self._conclude(outcome, request, provider=provider, query=query, dialect=dialect))
+            deliver(self._conclude(outcome, request, provider=provider, query=query, dialect=dialect, skew_s=skew_s))
             return
 
         def conclude(work: asyncio.Future[Answer]) -> None:
             if work.cancelled():  # the sandbox is stopping
                 return
             try:
-                deliver(self._conclude(work.result(), request, provider=provider, query=query, dialect=dialect))
+                answer = work.result()
+                deliver(self._conclude(answer, request, provider=provider, query=query, dialect=dialect, skew_s=skew_s))
             except Exception:  # noqa: BLE001 - as above
                 deliver(_confess())
 
         asyncio.get_running_loop().run_in_executor(self._aside, outcome).add_done_callback(conclude)
 
-    def _conclude(self, answer: Answer, request: Request, *, provider: str, query: str, dialect: Dialect) -> Delivery:
-        readable = unquote_plus(query)
-        delivery = self._faults.deliver(answer, request, provider=provider, query=readable, dialect=dialect)
+    def _conclude(
+        self, answer: Answer, request: Request, *, provider: str, query: str, dialect: Dialect, skew_s: float
+    ) -> Delivery:
+        delivery = self._faults.deliver(
+            answer, request, provider=provider, query=unquote_plus(query), dialect=dialect, skew_s=skew_s
+        )
         status = 0 if delivery.manner in ("hang", "reset") else delivery.answer.status
-        self._log.record(provider, request.path, query=query, status=status, fault=delivery.fault, now_s=request.now_s)
+        now_s = request.now_s - skew_s
+        self._log.record(provider, request.path, query=query, status=status, fault=delivery.fault, now_s=now_s)
         return delivery
 
 

@@ -87,6 +87,14 @@ def _short_page(page: Page, row: int, arguments: Arguments, now_s: float) -> boo
     return True
 
 
+def _out_of_order(page: Page, row: int, arguments: Arguments, now_s: float) -> bool:
+    """Serve every second row first, then the others: neither ascending nor descending."""
+    if len(page.rows) < 3:
+        return False
+    page.rows[:] = page.rows[1::2] + page.rows[::2]
+    return True
+
+
 def _empty_page(page: Page, row: int, arguments: Arguments, now_s: float) -> bool:
     """Serve a well-formed page without rows."""
     page.rows.clear()
@@ -103,4 +111,5 @@ ROW_FAULTS: Mapping[str, RowFault] = {
     "missing_row": _missing_row,
     "short_page": _short_page,
     "empty_page": _empty_page,
+    "out_of_order": _out_of_order,
 }

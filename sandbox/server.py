@@ -5,20 +5,37 @@ Invariant: one connection's answers leave in the order of its requests, one at a
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import Protocol
 
+from sandbox.contract import RawRequest
 from sandbox.delivery import Sender
 from sandbox.faults import Delivery
-from sandbox.routing import RawRequest, Routing, plain
+from sandbox.routing import plain
 
 MAX_HEAD_BYTES = 65_536
 MAX_BODY_BYTES = 1_048_576
 BACKLOG = 1_024  # hundreds of workers may connect in the same moment
 
 
+class Served(Protocol):
+    """Whoever answers the requests of one server."""
+
+    clock: Callable[[], float]
+
+    def serve(self, raw: RawRequest, deliver: Callable[[Delivery], None]) -> None:
+        """Answer one request and hand it to `deliver`: at once, or from a later turn of the loop."""
+        ...
+
+    def close(self) -> None:
+        """End what is still under way."""
+        ...
+
+
 class Server:
     """The listening socket and its open connections."""
 
-    def __init__(self, routing: Routing) -> None:
+    def __init__(self, routing: Served) -> None:
         self.routing = routing
         self.connections: set[Connection] = set()
 
@@ -50,6 +67,7 @@ class Connection(asyncio.Protocol):
         self._sender = Sender(transport)
         peer = transport.get_extra_info("peername")
         self._client = str(peer[0]) if peer else "unknown"
+        self._name = str(peer)
         self._server.connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -102,7 +120,7 @@ class Connection(asyncio.Protocol):
         wish = headers.get("connection", "").lower()
         self._keep_alive = wish != "close" and (version == "HTTP/1.1" or wish == "keep-alive")
         self._busy = True
-        self._server.routing.serve(RawRequest(method, target, headers, body, self._client), self._deliver)
+        self._server.routing.serve(RawRequest(method, target, headers, body, self._client, self._name), self._deliver)
 
     def _deliver(self, delivery: Delivery) -> None:
         if self._transport.is_closing():

@@ -1,6 +1,6 @@
 """The rules of good data, over a whole batch at once: what is rejected, what is stored with a warning.
 
-Deliberately not here: whether rows are missing (gaps), and what happens to findings (pipeline). The one file outside
+Deliberately not here: whether rows are missing (holes), and what happens to findings (pipeline). The one file outside
 the pipeline that imports polars. Invariant: a row is stored unchanged or not at all, and a row that is not stored is
 counted in a finding. Numbers are compared as floats, which keep order, so an alarm is never false.
 """
@@ -63,6 +63,7 @@ RULES: Mapping[str, Rule] = {
     "outside_window": Rule("reject", "The row is not in the window that was asked for."),
     "price_outside_range": Rule("warn", "The bar's open or close is not between its low and high."),
     "crossed_quote": Rule("warn", "The bid is above the ask."),
+    "missing_rows": Rule("warn", "The provider has a bar for every interval, and fewer came than the window holds."),
     "duplicate_row": Rule("warn", "The same row (instrument, time, trade) came more than once; the last is stored."),
 }
 

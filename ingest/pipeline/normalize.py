@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -20,16 +21,18 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.archive import Place
 from ingest.errors import BadData, TryAgain
-from ingest.market.intervals import SECONDS
+from ingest.market.holes import Hole, came, closed_window, finding_of, holes
+from ingest.market.intervals import SECONDS, seconds_of
 from ingest.market.quality import Finding, check, findings_of
 from ingest.market.records import Parsed
+from ingest.market.times import epoch_us
 from ingest.payloads import StoredAnswer, batch_key, request_from, request_to, unpack
 from ingest.pipeline import frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context
 from ingest.pipeline.jobs import Leased
-from ingest.providers.contract import Provider
-from ingest.wire import Request
+from ingest.providers.contract import Facts, Provider
+from ingest.wire import Answer, Request
 from models import FetchLog
 
 _LENGTH = struct.Struct(">I")
@@ -37,11 +40,15 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The good rows of a payload, what was found in it, and the requests whose pages could not be read."""
+    """The good rows of a payload, what was found in it, and the requests whose pages could not be read.
+
+    `short` are those whose pages had fewer bars than they must.
+    """
 
     frame: pl.DataFrame
     findings: Sequence[Finding] = field(default=())
     unread: Sequence[Request] = field(default=())
+    short: Sequence[Request] = field(default=())
 
 
 class PayloadGone(TryAgain):
@@ -112,7 +119,10 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     final = frames.is_final(
         good, interval=call.interval, settle_s=facts.settle_s, observed_at=answers[0].answer.sent_at
     )
-    return Batch(good.hstack([final]), [*findings, *found], unread)
+    pages = [(place, answers[place].answer) for place, *_ in parts]
+    refused = _refused(frame, good, unreadable=findings, broken=found)
+    missing, short = _missing(facts, call, pages, good, refused)
+    return Batch(good.hstack([final]), [*findings, *found, *missing], unread, short)
 
 
 def _checked(
@@ -129,12 +139,59 @@ def _checked(
     )
 
 
+def _refused(
+    frame: pl.DataFrame, good: pl.DataFrame, *, unreadable: Sequence[Finding], broken: Sequence[Finding]
+) -> Counter[int]:
+    """Return per answer how many rows came and were refused: those are reported already, and not missing.
+
+    `unreadable` are the rows that never were in the frame, `broken` is what the quality rules said of the others.
+    """
+    refused = Counter[int]()
+    for one in unreadable:
+        refused[one.answer] += one.rows
+    if any(one.severity == "reject" for one in broken):
+        refused.update(frame["answer"].to_list())
+        refused.subtract(good["answer"].to_list())
+        refused.subtract({one.answer: one.rows for one in broken if one.rule == "duplicate_row"})
+    return refused
+
+
+def _missing(
+    facts: Facts, call: FetchCall, pages: Sequence[tuple[int, Answer]], good: pl.DataFrame, refused: Counter[int]
+) -> tuple[list[Finding], list[Request]]:
+    """Return what is missing in the pages of bars, a finding an instrument, and the requests that must be repeated."""
+    if call.dataset != "bars" or call.interval is None or not facts.has_every_bar:
+        return [], []
+    step_us = seconds_of(call.interval) * 1_000_000
+    times: dict[str, list[int]] = {}
+    found: dict[str, list[Hole]] = {}
+    first: dict[str, int] = {}
+    short = []
+    for place, answer in pages:
+        request = answer.request
+        if request.start is None or request.end is None:
+            continue
+        [instrument] = request.instruments
+        if instrument not in times:
+            ours = good.filter(pl.col("instrument") == instrument)["ts"]
+            times[instrument] = ours.to_physical().unique().sort().to_list()
+        closed_before_us = epoch_us(answer.sent_at) - int(facts.settle_s * 1_000_000)
+        bounds = (epoch_us(request.start), epoch_us(request.end))
+        window = closed_window(*bounds, step_us=step_us, closed_before_us=closed_before_us)
+        if came(times[instrument], window) + refused[place] < window.rows:
+            found.setdefault(instrument, []).extend(holes(times[instrument], window))
+            first.setdefault(instrument, place)
+            short.append(request)
+    return [finding_of(one, found[one], answer=first[one]) for one in found], short
+
+
 def encode(batch: Batch) -> bytes:
     """Return the batch as bytes: a JSON head with findings and unread requests, then the frame as Arrow IPC."""
     head = json.dumps(
         {
             "findings": [asdict(one) | {"ts": one.ts.isoformat() if one.ts else None} for one in batch.findings],
             "unread": [request_to(request) for request in batch.unread],
+            "short": [request_to(request) for request in batch.short],
         }
     ).encode()
     return b"".join((_LENGTH.pack(len(head)), head, frames.encode(batch.frame)))
@@ -148,7 +205,8 @@ def decode(blob: bytes) -> Batch:
     findings = [
         Finding(**one | {"ts": datetime.fromisoformat(one["ts"]) if one["ts"] else None}) for one in head["findings"]
     ]
-    return Batch(frames.decode(blob[at:]), findings, [request_from(one) for one in head["unread"]])
+    unread, short = ([request_from(one) for one in head[name]] for name in ("unread", "short"))
+    return Batch(frames.decode(blob[at:]), findings, unread, short)
 
 
 def warm_up() -> None:

@@ -92,7 +92,9 @@ def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
             written = write(session, call.dataset, rows_csv(call.dataset, job.id, frame, ids))
         if batch.findings:
             note_findings(session, Source(name, call.dataset, job.id, str(job.payload_key)), batch.findings)
-        _owe_again(session, call, job, batch, policy_of(context.settings, name, job.send_options))
+        policy = policy_of(context.settings, name, job.send_options)
+        _owe_again(session, call, job, batch, policy)
+        _ask_once_more(session, call, job, batch, policy)
         result = {
             "rows": frame.height,
             "inserted": written.inserted,
@@ -181,6 +183,19 @@ def _owe_again(session: Session, call: FetchCall, job: Leased, batch: Batch, pol
     else:
         letter = dead_letters.Letter(job.task, error, child.kwargs, task_id=child.key, job_id=job.id)
         dead_letters.write_letter(session, letter)
+
+
+def _ask_once_more(session: Session, call: FetchCall, job: Leased, batch: Batch, policy: Policy) -> None:
+    """Owe pages with fewer bars than they must have once more, and not again.
+
+    A page cut short is whole the next time. One that stays short is an outage of the exchange, or before its listing:
+    the finding says what is missing, and a third request or a dead letter would change nothing.
+    """
+    if not batch.short or job.failures:
+        return
+    due_at = datetime.now(UTC) + timedelta(seconds=policy.base_s)
+    error = BadData("a page had fewer bars than its window holds", rule="missing_rows")
+    jobs.insert_jobs(session, part_job(call, job, Part(tuple(batch.short), due_at, error, failed=True)))
 
 
 def _why_unread(batch: Batch) -> str:

@@ -61,6 +61,9 @@ facts = Facts(
     page_rows=PAGE_ROWS,
     # Our choice, not documented: covers the difference between our clock and theirs.
     settle_s=2.0,
+    # Observed, not documented: a minute without a trade comes as a kline with zero trades. Holes are the exchange's
+    # outages, the time before a listing, and pages cut short.
+    has_every_bar=True,
     limits=(
         # "REQUEST_WEIGHT ... MINUTE ... 6000", per IP. Source: rest-api.md exchangeInfo.rateLimits, 2026-07-21.
         Limit(6_000, 60, f"{_DOCS} exchangeInfo.rateLimits, 2026-07-21", "weight"),

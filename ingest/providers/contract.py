@@ -87,6 +87,8 @@ class Facts:
     usage_headers: tuple[UsageHeader, ...] = ()
     #: instruments that fit into one request, per dataset (1 where the provider takes one symbol at a time)
     batch: Mapping[str, int] | None = None
+    #: whether every interval has a bar, traded or not: then a page with fewer than its window holds is short
+    has_every_bar: bool = False
     #: bars that can be asked back from now at most; None where the whole history can be
     reach_bars: int | None = None
     #: "always": around the clock; "sessions": exchange days

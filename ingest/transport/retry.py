@@ -139,18 +139,27 @@ def countdown_s(retries: int, rng: random.Random) -> float:
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds `retry-after` asks for, in either form (seconds, HTTP-date), or None if it says nothing.
 
-    A date in the past is 0; more than three days is three days. `now` must be aware.
+    A date is measured by the clock that wrote it, the answer's own `date`, where there is one: against ours, a server
+    whose clock is behind would ask for no wait at all. `now` (aware) stands in for it. A date in the past is 0; more
+    than three days is three days.
     """
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
         wait_s = float(text)
     else:
-        try:
-            date = parsedate_to_datetime(text)
-        except (ValueError, TypeError, OverflowError):
+        date = _http_date(text)
+        if date is None:
             return None
-        wait_s = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+        wait_s = date.timestamp() - (_http_date(headers.get("date", "")) or now).timestamp()
     return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def failure_to_error(failure: Failure, provider: str) -> TickfarmError:

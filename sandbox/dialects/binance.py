@@ -100,6 +100,12 @@ class Binance:
             text += "Please use WebSocket Streams for live updates to avoid polling the API."
         return Answer(charge.status, _error(-1003, text), (*headers, ("Retry-After", str(charge.retry_after_s))))
 
+    def banned_answer(self, until_s: float, *, now_s: float) -> Answer:
+        """Return the refusal of a ban that an operator of the sandbox imposed."""
+        used = ("X-MBX-USED-WEIGHT-1M", str(self.limits["weight_per_minute"]))
+        charge = Charge(418, self.limits["weight_per_minute"], int(until_s - now_s) + 1, int(until_s * 1000))
+        return self._refuse_spent(charge, (used,))
+
     def _klines(self, request: Request) -> str:
         """Return the rows whose open lies within the inclusive bounds, ascending.
 

@@ -1,5 +1,6 @@
 """Every fault, seen the way a client meets it: through urllib3 or a bare socket."""
 
+import gzip
 import json
 import socket
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 import urllib3
 
-from sandbox.faults import FAULT_NAMES
+from sandbox.fault_rules import FAULT_NAMES
 from tests.sandbox.conftest import TABLE
 
 BARS = "/binance/api/v3/klines?symbol=BTCUSDT&interval=1m&startTime=1700000040000&limit=10"
@@ -15,8 +16,10 @@ DAYS = f"{TABLE}?ticker=IBM&qopts.per_page=10&api_key=sandbox-key"
 TESTED_HERE = {
     *("status", "error_in_200", "html", "truncated", "cut", "not_json", "empty", "slow", "hang", "drip", "endless"),
     *("reset", "null_prices", "high_below_low", "future_timestamp", "wrong_unit", "misaligned", "repeated_row"),
-    *("missing_row", "short_page", "empty_page"),
+    *("missing_row", "short_page", "empty_page", "reset_midway", "garbage", "quota_spent", "gzip_bomb", "redirect"),
+    *("wrong_content_type", "repeated_page", "out_of_order"),
 }
+TESTED_WITH_WAITS = {"ban", "clock_skew"}
 
 
 def rows_of(answer):
@@ -25,7 +28,7 @@ def rows_of(answer):
 
 
 def test_every_fault_has_a_test_here():
-    assert set(FAULT_NAMES) == TESTED_HERE
+    assert set(FAULT_NAMES) == TESTED_HERE | TESTED_WITH_WAITS
 
 
 def test_status_carries_any_status_body_and_retry_after(sandbox):
@@ -112,6 +115,83 @@ def test_reset_breaks_the_connection_with_rst(sandbox):
     sandbox.arm("binance", "reset")
     with raw(sandbox, BARS) as connection, pytest.raises(ConnectionResetError):
         connection.recv(4096)
+
+
+def test_reset_midway_breaks_the_connection_in_the_body(sandbox):
+    sandbox.arm("binance", "reset_midway")
+    received = bytearray()
+
+    def read_on(connection):
+        while chunk := connection.recv(4096):
+            received.extend(chunk)
+
+    with raw(sandbox, BARS) as connection, pytest.raises(ConnectionResetError):
+        read_on(connection)
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    length = int(head.partition(b"Content-Length: ")[2].partition(b"\r\n")[0])
+    assert 0 < len(body) < length
+
+
+def test_garbage_begins_and_ends_like_json_and_is_none(sandbox):
+    sandbox.arm("binance", "garbage")
+    body = sandbox.get(BARS).data
+    assert (body[:1], body[-1:]) == (b"[", b"]")
+    with pytest.raises(ValueError, match=r"utf-8|Expecting"):
+        json.loads(body)
+
+
+def test_quota_spent_is_a_sentence_with_200(sandbox):
+    sandbox.arm("binance", "quota_spent")
+    answer = sandbox.get(BARS)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+    assert b"limit of your plan" in answer.data
+
+
+def test_a_gzip_bomb_is_small_on_the_wire_and_large_behind_it(sandbox):
+    sandbox.arm("binance", "gzip_bomb", args={"mib": 8})
+    answer = sandbox.pool.request("GET", sandbox.url + BARS, decode_content=False)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert len(answer.data) < 100_000
+    assert len(gzip.decompress(answer.data)) == 8 * 1024 * 1024
+
+
+def test_a_redirect_leads_to_another_host_that_notes_who_followed_and_shows_no_key(sandbox):
+    sandbox.control("DELETE", "elsewhere")
+    sandbox.arm("binance", "redirect")
+    answer = sandbox.pool.request("GET", sandbox.url + BARS, redirect=False)
+    elsewhere = sandbox.control("GET", "elsewhere")[1]
+    assert (answer.status, elsewhere["requests"]) == (302, [])
+    assert answer.headers["Location"].startswith(elsewhere["url"])
+    assert elsewhere["url"].rpartition(":")[0] == "http://localhost"
+    followed = sandbox.pool.request("GET", f"{answer.headers['Location']}?api_key=k1", headers={"X-Api-Key": "k2"})
+    assert followed.data == b"[]"
+    [noted] = sandbox.control("GET", "elsewhere")[1]["requests"]
+    assert (noted["path"], noted["headers"]["x-api-key"]) == ("/followed?api_key=***", "***")
+
+
+def test_a_wrong_content_type_comes_with_the_true_body(sandbox):
+    true = sandbox.get(BARS)
+    sandbox.arm("binance", "wrong_content_type")
+    answer = sandbox.get(BARS)
+    assert answer.data == true.data
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def test_a_repeated_page_is_the_first_one_again(sandbox):
+    sandbox.arm("binance", "repeated_page", times=2)
+    first = rows_of(sandbox.get(BARS))
+    following = BARS.replace("1700000040000", "1700000640000")
+    assert rows_of(sandbox.get(following)) == first
+    assert rows_of(sandbox.get(BARS)) == first  # this page is that one: nothing to change
+    assert rows_of(sandbox.get(following)) == first
+    assert sandbox.fired() == [2]
+    assert rows_of(sandbox.get(following)) != first
+
+
+def test_an_out_of_order_page_has_every_row_once(sandbox):
+    true = rows_of(sandbox.get(BARS))
+    sandbox.arm("binance", "out_of_order")
+    assert rows_of(sandbox.get(BARS)) == [*true[1::2], *true[::2]]
 
 
 # provider, url, open/high/low/close cells, time cells

@@ -135,6 +135,14 @@ def test_retry_after_as_a_date_is_read_and_clamped(seconds: int) -> None:
     assert retry_after_s({"retry-after": text}, NOW) == min(max(seconds, 0), LONGEST_RETRY_AFTER_S)
 
 
+@given(st.integers(0, 10_000), st.integers(-100_000, 100_000))
+def test_retry_after_as_a_date_is_measured_by_the_clock_that_wrote_it(seconds: int, skew_s: int) -> None:
+    theirs = NOW + timedelta(seconds=skew_s)
+    told = format_datetime(theirs + timedelta(seconds=seconds), usegmt=True)
+    assert retry_after_s({"retry-after": told, "date": format_datetime(theirs, usegmt=True)}, NOW) == seconds
+    assert retry_after_s({"retry-after": told, "date": "some day"}, NOW) == max(seconds + skew_s, 0)
+
+
 @given(st.text(max_size=60))
 def test_any_retry_after_is_a_wait_within_three_days_or_nothing(text: str) -> None:
     wait_s = retry_after_s({"retry-after": text}, NOW)

@@ -1,0 +1,205 @@
+"""Faults: a real farm, a provider that is ill in every way of the table, one after the other, and a healthy one beside.
+
+Deliberately not here: the faults (fault_table), how one is played (fault_play) and judged (fault_verdict). Invariant:
+every provider's address is on this machine, whatever environment and `.env` say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.fault_play import Played, days, p95_ms, play
+from benchmarks.fault_sandbox import SandboxControl
+from benchmarks.fault_table import HEALTHY, HEALTHY_INSTRUMENT, ILL, ILL_INSTRUMENTS, SCENARIOS, SHORT_WAITS
+from benchmarks.fault_verdict import healthy_failed, healthy_s
+from benchmarks.forwarder import Forwarder, forwarding
+from benchmarks.stage import Stage, context_of, running, running_farm, stage, until
+from ingest import providers
+from ingest.pipeline.context import Context
+from ingest.pipeline.workers import wake_leader
+from local.port import LOOPBACK, free_port
+
+NAME = "faults"
+HELP = "what becomes of the data, and of a healthy provider, while another one is ill in every way"
+VERDICTS = ("unreported", "duplicates", "sent_while_banned")
+#: The healthy provider's p95 may be this many times what it was; above it, the fault was noticed.
+NOTICED_ABOVE = 1.5
+PATIENCE_S = 120.0
+NOWHERE = "http://ill-provider.invalid"
+#: Coinbase allows ten requests a second, and the pace is the real one.
+POLL_EVERY_S = 0.2
+#: The first polls after a start meet cold processes.
+WARM_UP_POLLS = 25
+#: Taken before each fault and pooled, so that what else this machine does weighs on both sides alike.
+QUIET_POLLS = 15
+LAST_POLLS = 3
+
+_SCHEDULE = f'''"""The fault matrix's: one live poll of the provider that stays well."""
+
+beat_schedule = {{
+    "healthy": {{
+        "task": "tasks.fetch.{HEALTHY}",
+        "schedule": {POLL_EVERY_S},
+        "kwargs": {{"dataset": "quotes", "instruments": ["{HEALTHY_INSTRUMENT}"]}},
+        "options": {{"queue": "live", "headers": {{"tickfarm": {{"priority": 1}}}}}},
+    }},
+}}
+'''
+
+
+class RealFarm:
+    """A `Ground` (fault_play): worker processes, beat and Flower, which only a change of the name stops and starts."""
+
+    def __init__(
+        self, where: Stage, context: Context, sandbox: SandboxControl, forwarder: Forwarder, transport: str
+    ) -> None:
+        self.sandbox, self.sessions = sandbox, context.sessions
+        self._where, self._context, self._forwarder = where, context, forwarder
+        self._farm = ExitStack()
+        page = where.home / "fault_schedule.py"
+        page.write_text(_SCHEDULE)
+        self._settings = _settings(sandbox.url, page, transport)
+
+    def start(self, *, ill_at: str | None = None) -> None:
+        """Start the farm, and wait until the healthy provider's polls run smoothly."""
+        ill_at = ill_at or f"http://{LOOPBACK}:{self._forwarder.port}/{ILL}"
+        self._farm.enter_context(running_farm(self._where, self._settings | {_address_of(ILL): ill_at}))
+        self.polls(WARM_UP_POLLS)
+
+    def stop(self) -> None:
+        """Stop the farm."""
+        self._farm.close()
+
+    def polls(self, count: int) -> list[float]:
+        """Return the seconds of so many polls from now on."""
+        since, found = datetime.now(UTC), list[float]()
+
+        def have_come() -> bool:
+            with self.sessions() as session:
+                found[:] = healthy_s(session, since, datetime.now(UTC))
+            return len(found) >= count
+
+        self.work(have_come, f"{count} polls of {HEALTHY}")
+        return found
+
+    def work(self, until_this: Callable[[], bool], what: str) -> None:
+        until(until_this, PATIENCE_S, what, every_s=0.05)
+
+    def owed(self) -> None:
+        wake_leader(self._context.redis)
+
+    def lose(self, what: Literal["connection", "name"]) -> None:
+        if what == "connection":
+            self._forwarder.shut()
+        else:
+            self._restart(ill_at=NOWHERE)
+
+    def restore(self, what: Literal["connection", "name"]) -> None:
+        if what == "connection":
+            self._forwarder.open()
+        else:
+            self._restart()
+
+    def _restart(self, *, ill_at: str | None = None) -> None:
+        """Change the ill provider's address: it is a setting, and settings are read when a process starts.
+
+        Polls that fell due while the fault was measured end first, or the restart would be counted as their waiting.
+        """
+        self.polls(LAST_POLLS)
+        self.stop()
+        self.start(ill_at=ill_at)
+
+
+def add_options(options: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    names = [one.name for one in SCENARIOS]
+    most = len(ILL_INSTRUMENTS)
+    options.add_argument("--only", nargs="+", choices=names, default=names, metavar="FAULT", help="play only these")
+    options.add_argument("--rows", type=int, default=1_440, help="rows of a day, 5,000 at most (default: %(default)s)")
+    options.add_argument("--series", type=int, default=1, choices=range(1, most + 1), help="series, a job each")
+    options.add_argument("--seconds", type=float, default=6.0, help="a fault lasts at least (default: %(default)s)")
+    options.add_argument("--transport", choices=("auto", "curl", "requests"), default="auto")
+
+
+def run(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Play the matrix, and return it with its totals."""
+    unasked = days(chosen.rows, chosen.series)
+    with _ground(chosen.transport) as ground:
+        ground.start()
+        quiet, played, load = list[float](), list[Played](), os.getloadavg()[0]
+        try:
+            for scenario in (one for one in SCENARIOS if one.name in chosen.only):
+                quiet += ground.polls(QUIET_POLLS)
+                played.append(play(ground, scenario, unasked, at_least_s=chosen.seconds))
+                _tell(played[-1])
+            with ground.sessions() as session:
+                failed = healthy_failed(session)
+        finally:
+            ground.stop()
+    matrix = {one.scenario.name: one.figures(quiet) for one in played}
+    return {
+        "transport": chosen.transport,
+        "matrix": matrix,
+        **{name: sum(row[name] for row in matrix.values()) for name in VERDICTS},
+        "as_expected": sum(row["as_expected"] for row in matrix.values()),
+        "faults": len(matrix),
+        "healthy": _healthy(quiet, played) | {"failed": failed},
+        "machine": f"{os.cpu_count()} cores, load {load:.1f} before, {os.getloadavg()[0]:.1f} at the end",
+    }
+
+
+def is_bad(figures: Mapping[str, Any]) -> bool:
+    """Say whether a figure that must be 0 is not."""
+    return any(figures[name] for name in VERDICTS)
+
+
+def _healthy(quiet: Sequence[float], played: Sequence[Played]) -> dict[str, Any]:
+    """Return the healthy provider's p95 over all faults, and how many of them alone raised it above what is allowed."""
+    beside = [one for each in played for one in each.healthy]
+    before, during = p95_ms(quiet), p95_ms(beside)
+    noticed = sum(p95_ms(one.healthy) > NOTICED_ABOVE * before for one in played)
+    polls = {"polls_before": len(quiet), "polls": len(beside)}
+    return polls | {"p95_ms_before": before, "p95_ms": during, "ratio": round(during / before, 2), "noticed": noticed}
+
+
+@contextmanager
+def _ground(transport: str) -> Iterator[RealFarm]:
+    port = free_port()
+    argv = (sys.executable, "-m", "sandbox", "--port", str(port))
+    with (
+        stage() as where,
+        running(where, "sandbox", *argv, env=os.environ),
+        closing(SandboxControl(f"http://{LOOPBACK}:{port}")) as sandbox,
+        forwarding(port) as forwarder,
+        context_of(where) as context,
+    ):
+        until(sandbox.is_there, 20, "the sandbox")
+        yield RealFarm(where, context, sandbox, forwarder, transport)
+
+
+def _settings(sandbox_url: str, schedule: Path, transport: str) -> dict[str, str]:
+    """Return the farm's environment. Without TICKFARM_SANDBOX_URL, which would give all providers one address."""
+    ours = {f"TICKFARM_PROVIDERS__{ILL.upper()}__{name.upper()}": str(value) for name, value in SHORT_WAITS.items()}
+    return {
+        "TICKFARM_SANDBOX_URL": "",
+        "TICKFARM_SCHEDULE_FILE": str(schedule),
+        "TICKFARM_TRANSPORT": transport,
+        **{_address_of(name): f"{sandbox_url}/{name}" for name in providers.names()},
+        **ours,
+    }
+
+
+def _address_of(provider: str) -> str:
+    return f"TICKFARM_PROVIDERS__{provider.upper()}__BASE_URL"
+
+
+def _tell(played: Played) -> None:
+    states = " and ".join(played.states)
+    print(f"{played.scenario.name}: {states}, {len(played.healthy)} healthy polls", file=sys.stderr)

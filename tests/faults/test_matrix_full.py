@@ -1,0 +1,31 @@
+"""The whole matrix on a farm of real workers, over both transports, five pages a day: the command and its verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.fault_table import SCENARIOS
+from ingest.settings import CHECKOUT
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
+PAGES_ROWS = "5000"
+
+
+@pytest.mark.parametrize("transport", ["curl", "requests"])
+def test_the_command_plays_every_fault_and_finds_nothing_unreported_twice_or_sent_while_banned(transport: str) -> None:
+    argv = [sys.executable, "-m", "benchmarks", "faults", "--json", "--rows", PAGES_ROWS, "--seconds", "0"]
+    argv += ["--transport", transport]
+    done = subprocess.run(argv, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=880, check=False)
+    assert done.stdout, done.stderr[-3000:]
+    figures = json.loads(done.stdout)
+    assert set(figures["matrix"]) == {one.name for one in SCENARIOS}
+    wrong = {name: row for name, row in figures["matrix"].items() if not row["as_expected"]}
+    assert wrong == {}
+    assert (figures["unreported"], figures["duplicates"], figures["sent_while_banned"]) == (0, 0, 0)
+    assert figures["healthy"]["failed"] == 0
+    assert done.returncode == 0

@@ -1,0 +1,114 @@
+"""The judge can find against the farm: rows that are gone without a word, rows the ledger never saw, a ban ignored."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from benchmarks.fault_play import days, play
+from benchmarks.fault_sandbox import SandboxControl
+from benchmarks.fault_table import SCENARIOS, Arm, Scenario
+from benchmarks.fault_verdict import Verdict, judge
+from benchmarks.faults import VERDICTS, is_bad
+from benchmarks.forwarder import forwarding
+from tests.emptying import empty
+from tests.faults.in_process import InProcess
+
+MINUTES = 30
+WELL = Scenario("well", (Arm("slow", 1, {"delay_s": 0}),))
+
+
+def change(ground: InProcess, statement: str, **parameters: object) -> None:
+    with ground.sessions.begin() as session:
+        session.execute(text(statement), parameters)
+
+
+def judged(ground: InProcess, day: Any) -> Verdict:
+    with ground.sessions() as session:
+        return judge(session, day)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stored(module_database_url: str) -> None:
+    empty(module_database_url)
+
+
+@pytest.fixture
+def day(ground: InProcess) -> Any:
+    """Return a day that is stored whole."""
+    chosen = next(days(MINUTES))
+    play(ground, WELL, iter([chosen]))
+    assert judged(ground, chosen) == Verdict(stored=MINUTES, missing=0, unreported=0, duplicates=0)
+    return chosen
+
+
+def test_rows_that_are_gone_are_unreported_and_the_ledger_counts_them_still(ground: InProcess, day: Any) -> None:
+    change(ground, "DELETE FROM bars WHERE ts >= :at", at=day.end - timedelta(minutes=3))
+    assert judged(ground, day) == Verdict(stored=MINUTES - 3, missing=3, unreported=3, duplicates=3)
+
+
+def test_a_revision_of_a_row_that_never_changed_is_a_duplicate(ground: InProcess, day: Any) -> None:
+    change(
+        ground,
+        "INSERT INTO revisions (series_id, ts, old_row, observed_at, superseded_at, job_id)"
+        " SELECT series_id, ts, '{}', now(), now(), job_id FROM bars LIMIT 1",
+    )
+    assert judged(ground, day).duplicates == 1
+
+
+def test_a_finding_excuses_the_minutes_it_names_and_no_others(ground: InProcess) -> None:
+    chosen = next(days(MINUTES))
+    holed = Scenario("holed", (Arm("missing_row", None, {"row": 4}),), expects="reported")
+    row = play(ground, holed, iter([chosen])).figures([])
+    assert (row["state"], row["rows"]["missing"], row["unreported"]) == ("reported", 1, 0)
+    change(ground, "DELETE FROM bars WHERE ts = (SELECT max(ts) FROM bars)")
+    assert judged(ground, chosen).unreported == 1
+
+
+def test_a_fault_that_no_request_met_is_an_error_and_no_figure(ground: InProcess) -> None:
+    missed = Scenario("missed", (Arm("status", None), Arm("hang")))  # the first takes every request
+    with pytest.raises(RuntimeError, match="no request met hang"):
+        play(ground, missed, days(MINUTES))
+
+
+@pytest.mark.parametrize("verdict", VERDICTS)
+def test_any_verdict_that_is_not_0_fails_the_command(verdict: str) -> None:
+    clean: Mapping[str, int] = dict.fromkeys(VERDICTS, 0)
+    assert not is_bad(clean)
+    assert is_bad({**clean, verdict: 1})
+
+
+def test_every_fault_has_a_name_of_its_own() -> None:
+    names = [one.name for one in SCENARIOS]
+    assert len(set(names)) == len(names) >= 24
+
+
+def answers(connection: socket.socket) -> bool:
+    """Say whether a request over the connection is answered; one that was cut is reset, or at its end."""
+    try:
+        connection.sendall(b"GET /sandbox/health HTTP/1.1\r\n\r\n")
+        return connection.recv(65_536).startswith(b"HTTP/1.1 200")
+    except (ConnectionResetError, BrokenPipeError):
+        return False
+
+
+def test_a_forwarder_that_is_shut_refuses_and_holds_its_port(control: SandboxControl) -> None:
+    port = int(control.url.rpartition(":")[2])
+    with forwarding(port) as forwarder:
+        address = ("127.0.0.1", forwarder.port)
+        with socket.create_connection(address, timeout=5) as open_one:
+            assert answers(open_one)
+            forwarder.shut()
+            assert not answers(open_one)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address, timeout=5)
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(address)
+        forwarder.open()
+        with socket.create_connection(address, timeout=5) as again:
+            assert answers(again)
