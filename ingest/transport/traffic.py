@@ -73,6 +73,8 @@ class Traffic:
 
     def percentile_ms(self, percent: float) -> float | None:
         """Return the latency that so many percent of the requests did not exceed: to 7 %, the middle of its step."""
+        if not self.requests:
+            return None
         left = math.ceil(sum(self.steps.values()) * percent / 100)
         for step in sorted(self.steps):
             left -= self.steps[step]
