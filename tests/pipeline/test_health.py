@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ingest.errors import FixRequest
 from ingest.pipeline import by_hand
 from ingest.pipeline.context import Context
 from ingest.pipeline.events import Event, Listener, newest_events, publish
@@ -114,7 +115,7 @@ def test_every_change_is_an_event_once_in_the_history_and_on_the_channel(farm):
     assert checks(farm, 5) == [("binance", "OFFLINE", "DEGRADED")], "5 of 37 failed"
     assert history(farm) == [("IDLE", "HEALTHY"), ("HEALTHY", "OFFLINE"), ("OFFLINE", "DEGRADED")]
     told = []
-    until(lambda: told.append(listener.get_message()) or told[-1] is None and len(told) > 9, what="the messages")
+    until(lambda: told.append(listener.get_message()) or (told[-1] is None and len(told) > 9), what="the messages")
     listener.close()
     events = [json.loads(message["data"]) for message in told if message is not None]
     assert [(one["before"], one["after"]) for one in events if one["kind"] == "health"] == history(farm)
@@ -167,6 +168,13 @@ def test_a_second_hold_takes_the_place_of_the_first_even_if_it_is_shorter(farm):
     assert hold.until == now + timedelta(seconds=60)
     poll(farm)
     assert farm.value("SELECT max(due_at) < now() + interval '61 seconds' FROM jobs WHERE state = 'due'")
+
+
+def test_a_hold_without_a_reason_or_of_over_ten_years_is_refused(farm):
+    for for_s, reason in ((60, "  "), (11 * 366 * 86_400, "x")):
+        with pytest.raises(FixRequest):
+            by_hand.hold(farm.context, "binance", for_s, reason, datetime.now(UTC))
+    assert report(farm).holds == ()
 
 
 def test_lifting_leaves_what_the_provider_asked_for_unless_all_is_lifted(farm):
