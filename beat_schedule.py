@@ -44,6 +44,12 @@ beat_schedule: dict[str, dict[str, Any]] = {
     "binance-books": _live("binance", 10.0, dataset="books", priority=3, expires_s=30),
     "coinbase-books": _live("coinbase", 30.0, dataset="books", priority=3, expires_s=60),
     "kraken-books": _live("kraken", 30.0, dataset="books", priority=3, expires_s=60),
+    # Changes of the providers' health are reported within two checks: half a minute. One costs some milliseconds.
+    "health": {
+        "task": "tasks.health",
+        "schedule": 15.0,
+        "options": {"queue": "maintenance", "expires": 15, "headers": {"tickfarm": {"priority": 4}}},
+    },
     # What is old enough goes, a share each hour. It comes last: nothing waits for it.
     "retention": {
         "task": "tasks.retention",

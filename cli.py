@@ -13,7 +13,9 @@ from commands.config import config
 from commands.data import data
 from commands.dead import dead
 from commands.farm import farm
+from commands.health import health
 from commands.jobs import jobs
+from commands.providers import breaker, providers
 from commands.replay import replay
 from commands.retention import retention
 from commands.schedule import schedule
@@ -26,9 +28,16 @@ _HELP = """Keep PostgreSQL full of market data.
 
 Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with findings."""
 cli = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=_HELP)
-for group in (farm, series, data, replay, retention):  # commands of their own
+for group in (farm, series, data, health, providers, replay, retention):  # commands of their own
     cli.add_typer(group)
-_GROUPS = {"schedule": schedule, "jobs": jobs, "dead": dead, "workers": workers, "config": config}
+_GROUPS = {
+    "schedule": schedule,
+    "jobs": jobs,
+    "dead": dead,
+    "workers": workers,
+    "breaker": breaker,
+    "config": config,
+}
 for name, group in _GROUPS.items():  # commands of a group: `tickfarm dead ls`
     cli.add_typer(group, name=name)
 

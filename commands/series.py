@@ -1,4 +1,4 @@
-"""The commands about series: what is kept, what is asked for now, what can be asked of whom."""
+"""The commands about series: what is kept, and what is asked for now."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
 from ingest.pipeline.instruments import check_listed
 from ingest.providers.contract import Provider as ProviderFile
-from local.shown import provider_row, providers_table, status_table
+from local.shown import status_table
 from tasks.by_hand import fetch_by_hand
 
 series = typer.Typer()
@@ -49,16 +49,6 @@ def show_status(as_json: Json = False) -> None:
         out.print(status_table(rows))
     else:
         err.print("nothing is followed yet: tickfarm follow binance quotes BTC-USDT")
-
-
-@series.command("providers")
-def list_providers(as_json: Json = False) -> None:
-    """List the providers: datasets, intervals, limits, key."""
-    rows = [provider_row(providers.get(name).facts) for name in providers.names()]
-    if as_json:
-        print_json(rows)
-    else:
-        out.print(providers_table(rows))
 
 
 @series.command("follow")

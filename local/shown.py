@@ -18,7 +18,6 @@ from rich.table import Table
 
 from ingest.errors import FixRequest, TickfarmError
 from ingest.pipeline.status import SeriesStatus
-from ingest.providers.contract import Facts
 from local.state import Refused
 
 FAILED, USAGE = 1, 2
@@ -68,28 +67,6 @@ def status_table(rows: Iterable[SeriesStatus]) -> Table:
         name = " ".join(part for part in (row.provider, row.dataset, row.instrument, row.interval) if part)
         newest = "-" if row.newest is None else f"{row.newest:%Y-%m-%d %H:%M:%S}"
         table.add_row(name, f"{row.rows:,}", newest, _age(row.age_s), row.state)
-    return table
-
-
-def provider_row(facts: Facts) -> dict[str, Any]:
-    """Return what is told of a provider, in JSON and in the table."""
-    return {
-        "provider": facts.name,
-        "title": facts.title,
-        "datasets": list(facts.datasets),
-        "intervals": list(facts.intervals),
-        "limits": [f"{limit.amount} {limit.unit} per {limit.per_s} s" for limit in facts.limits],
-        "key": facts.key.env if facts.key else None,
-        "lifecycle": facts.lifecycle,
-    }
-
-
-def providers_table(rows: Iterable[Mapping[str, Any]]) -> Table:
-    """Return the table of providers; a limit a line."""
-    table = _table("provider", "datasets", "intervals", "limits", "key")
-    for row in rows:
-        limits, key = "\n".join(row["limits"]), row["key"] or "none needed"
-        table.add_row(row["provider"], " ".join(row["datasets"]), " ".join(row["intervals"]), limits, key)
     return table
 
 

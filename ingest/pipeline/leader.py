@@ -26,7 +26,7 @@ from models.partitions import PARTITIONED, ensure_partitions
 #: Messages a child process may have waiting or in work: enough to keep it busy, few enough to stay in the table.
 MESSAGES_PER_PROCESS = 3
 #: The farm's number for "I am the leader".
-_LEADER_LOCK = 7_461_000
+LEADER_LOCK = 7_461_000
 #: Lost leases, expiry and changes by hand are looked for this often; completions wake the leader sooner.
 LOOK_EVERY_S = 1.0
 
@@ -83,7 +83,7 @@ class Leadership:
 
     def _take(self) -> None:
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": _LEADER_LOCK}):
+        if connection.scalar(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LEADER_LOCK}):
             self._connection = connection
             log.info("leading")
         else:

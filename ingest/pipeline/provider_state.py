@@ -25,6 +25,8 @@ from models import FetchLog, Job, ProviderEvent, ProviderHold
 
 #: Where changes of state are published, one JSON object each: {provider, kind, scope, before, after, until, reason}.
 EVENTS = "tickfarm:events"
+#: The pool of a hold by hand: whatever the credential.
+EVERY_POOL = "*"
 #: Waits shorter than this are not worth a row: Redis holds them, and loses them with less harm than the row costs.
 WORTH_KEEPING_S = 5.0
 #: A batch is over by then, whatever its timeout: the task is ended (celeryconfig's time limit of 90 s).
@@ -58,11 +60,12 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
             for job, attempt, at in started
             if at is not None
         ]
-        return Seed(ended, out, _hold_of(session, provider, pool, now))
+        by_hand = _hold_of(session, provider, EVERY_POOL, now)
+        return Seed(ended, out, _hold_of(session, provider, pool, now), by_hand)
 
 
 def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold | None:
-    mine = ProviderHold.provider == provider, ProviderHold.pool.in_((pool, "*"))
+    mine = ProviderHold.provider == provider, ProviderHold.pool == pool
     holds = session.scalars(select(ProviderHold).where(*mine)).all()
     left = [Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds]
     return max((hold for hold in left if hold.for_s > 0), key=lambda hold: hold.for_s, default=None)

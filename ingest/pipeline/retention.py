@@ -1,6 +1,6 @@
 """Retention: what is kept how long, and one run that deletes what is older, within its time.
 
-Deliberately not here: how each kind goes (retention_days, _log, _order, _segments).
+Deliberately not here: how each kind goes (retention_days, _log, _order, _providers, _segments).
 Invariant: nothing is deleted that is unverified, not over, or referred to by something that is kept; and a run that is
 cut off at any point leaves nothing half done: the next one goes on.
 """
@@ -22,6 +22,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.retention_days import delete_days
 from ingest.pipeline.retention_log import delete_log
 from ingest.pipeline.retention_order import delete_in_order, delete_runs
+from ingest.pipeline.retention_providers import KEPT_DAYS, delete_old
 from ingest.pipeline.retention_segments import delete_segments
 from ingest.pipeline.retention_tally import Span, Tally
 from ingest.settings import Settings
@@ -61,7 +62,7 @@ def kept_days(settings: Settings) -> dict[str, int]:
     Findings go before what they hold back; jobs and the fetch log, by far the most, come last and get all the time that
     the others left.
     """
-    order = ("findings", "dead_letters", "revisions", *DATASETS, "archive", "jobs", "fetch_log")
+    order = ("findings", "dead_letters", "provider_events", "revisions", *DATASETS, "archive", "jobs", "fetch_log")
     return {what: int(getattr(settings, f"tickfarm_keep_{what}_days")) for what in order}
 
 
@@ -77,7 +78,7 @@ def retain(context: Context, now: datetime, *, budget_s: float = BUDGET_S, dry_r
         end = time.monotonic() + budget_s
         tallies = []
         kept = kept_days(context.settings)
-        steps: list[tuple[str, int]] = [("schedule_runs", 0), *kept.items()]
+        steps: list[tuple[str, int]] = [("schedule_runs", 0), *KEPT_DAYS.items(), *kept.items()]
         for left, (what, days) in zip(range(len(steps), 0, -1), steps, strict=True):
             until = time.monotonic() + (end - time.monotonic()) / left
             tallies.append(_step(context, what, days, Span(days, now - timedelta(days=days), until, dry_run)))
@@ -89,6 +90,8 @@ def retain(context: Context, now: datetime, *, budget_s: float = BUDGET_S, dry_r
 def _step(context: Context, what: str, days: int, span: Span) -> Tally:
     if what == "schedule_runs":
         return delete_runs(context, span)
+    if what in KEPT_DAYS:
+        return delete_old(context, what, span)
     if not days:
         return Tally(what, 0)
     if what in DATASETS:

@@ -1,4 +1,4 @@
-"""Retention of the tables whose ids grow with time: jobs, findings, revisions, dead letters, schedule runs.
+"""Retention of the tables whose ids grow with time: jobs, findings, revisions, dead letters, events, schedule runs.
 
 They are walked in the order of their primary key, a page a transaction, up to the first page on which nothing is old.
 No index on age is needed: it would cost every job an insert more, and deletes no faster (docs/operations.md has the
@@ -33,6 +33,12 @@ class _Rule:
 _RULES: Mapping[str, _Rule] = {
     "findings": _Rule("at", "at < :cutoff"),
     "dead_letters": _Rule("at", "state <> 'open' AND at < :cutoff"),
+    # A provider's newest change of health says what it is now, however long it has been that.
+    "provider_events": _Rule(
+        "at",
+        "at < :cutoff AND (kind <> 'health' OR EXISTS (SELECT FROM provider_events AS newer WHERE newer.kind = 'health'"
+        " AND newer.provider = provider_events.provider AND newer.id > provider_events.id))",
+    ),
     "revisions": _Rule("superseded_at", "superseded_at < :cutoff"),
     # A dead job is what `tickfarm dead requeue` revives; an open run's jobs are still to be added up.
     "jobs": _Rule(

@@ -79,6 +79,7 @@ class Settings(BaseSettings):
     tickfarm_keep_revisions_days: Days = 0
     tickfarm_keep_archive_days: Days = 30
     tickfarm_keep_dead_letters_days: Days = 90
+    tickfarm_keep_provider_events_days: Days = 90
 
     @field_validator("database_url")
     @classmethod

@@ -1,6 +1,7 @@
 -- Admit a batch: how many of its first requests may go now, to which base address, and otherwise when to ask again.
 --
--- KEYS[1]  the provider's hash (breakers)      KEYS[2]  its credential's hash (seeded, hold, why, live)
+-- KEYS[1]  the provider's hash (breakers; hand, hand_why: held by hand, for all its credentials)
+-- KEYS[2]  its credential's hash (seeded, hold, why, live)
 -- ARGV[1]  JSON {fresh, grant, job, count, live, reserve, deadline_ms, bases, dataset, windows: [{key, amount, per_ms,
 --          costs}]}: `reserve` is the share that stays free for live work, `fresh` says the server knew no script
 -- Returns  JSON {state: seed | confess | wait | go, granted, wait_ms, why, base, probe, gens, changes}
@@ -21,9 +22,18 @@ local function wait(ms, why, changes)
   return cjson.encode({state = 'wait', wait_ms = math.ceil(ms), why = why, changes = changes})
 end
 
-local held = redis.call('HMGET', pool, 'hold', 'why')
-if held[1] and (tonumber(held[1]) < 0 or tonumber(held[1]) > now) then
-  return wait(tonumber(held[1]) < 0 and -1 or held[1] - now, held[2] or 'held')
+-- The provider's hash outlives its credentials' by hours: a hold in it is there, or is seeded again with these.
+redis.call('PEXPIRE', hash, 86400000)
+
+local function until_of(held)
+  local until_ms = tonumber(held[1] or '0')
+  return until_ms < 0 and math.huge or until_ms
+end
+
+local held, by_hand = redis.call('HMGET', pool, 'hold', 'why'), redis.call('HMGET', hash, 'hand', 'hand_why')
+if until_of(by_hand) > until_of(held) then held = by_hand end
+if until_of(held) > now then
+  return wait(until_of(held) == math.huge and -1 or until_of(held) - now, held[2] or 'held')
 end
 
 -- The first base address that may be asked, or probed.
@@ -83,7 +93,6 @@ if probed then
   end
 end
 for _, breaker in ipairs(ask.breakers) do gens[#gens + 1] = breaker.gen end
-redis.call('PEXPIRE', hash, 86400000)
 for _, window in ipairs(ask.windows) do
   take(window, ask.grant, cost_of_first(window, granted), ask.deadline_ms)
 end

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
@@ -34,6 +34,7 @@ SLACK_MS: Final = 2_000
 #: Latencies are counted in steps of 15 %, so that a percentile is right to 7 %.
 LATENCY_STEP: Final = 1.15
 
+_DAY_S: Final = 86_400
 _FOLDER = Path(__file__).parent
 
 
@@ -105,7 +106,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A time in which nothing is to be asked on this credential, and why."""
+    """A time in which nothing is to be asked (on a credential, or by hand of the provider at all), and why."""
 
     for_s: float
     reason: str
@@ -116,12 +117,13 @@ class Seed:
     """What PostgreSQL knows of a credential: requests that ended, and the jobs that may have sent some.
 
     `ended` holds (age in s, dataset, requests, weight); `out` holds (`<job>:<attempt>`, seconds until it is over at the
-    latest).
+    latest). `hold` is the credential's, `by_hand` the provider's.
     """
 
     ended: Sequence[tuple[float, str, int, int]] = ()
     out: Sequence[tuple[str, float]] = ()
     hold: Hold | None = None
+    by_hand: Hold | None = None
 
 
 @dataclass(slots=True)
@@ -263,9 +265,10 @@ class Gate:
             "out": [[job, math.ceil(for_s * 1000)] for job, for_s in seed.out if job != ask.job],
         }
         if seed.hold is not None:
-            hold_ms = -1 if math.isinf(seed.hold.for_s) else math.ceil(seed.hold.for_s * 1000)
-            document |= {"hold_ms": hold_ms, "why": seed.hold.reason}
-        self._run(self._seed, ask.provider, [pool_key(ask.budget)], document)
+            document |= {"hold_ms": _held_ms(seed.hold), "why": seed.hold.reason}
+        if seed.by_hand is not None:
+            document |= {"hand_ms": _held_ms(seed.by_hand), "hand_why": seed.by_hand.reason}
+        self._run(self._seed, ask.provider, [pool_key(ask.budget), gate_key(ask.provider)], document)
 
     def switch(
         self, provider: str, action: Literal["open", "close", "probe"], *, bases: int, for_s: float = 0.0
@@ -275,14 +278,17 @@ class Gate:
         said = self._run(self._switch, provider, [gate_key(provider)], document)
         return _transitions(said["changes"] or ())
 
-    def lift(self, budget: str) -> None:
-        """Forget what holds a credential."""
-        self._redis.hdel(pool_key(budget), "hold", "why")
-
-    def hold(self, budget: str, hold: Hold) -> None:
-        """Hold a credential from now on."""
+    def hold(self, provider: str, hold: Hold) -> None:
+        """Hold a provider by hand from now on, whatever the credential; in place of what was said by hand before."""
         until_ms = -1 if math.isinf(hold.for_s) else math.ceil((_server_time(self._redis) + hold.for_s) * 1000)
-        self._redis.hset(pool_key(budget), mapping={"hold": until_ms, "why": hold.reason})
+        self._redis.hset(gate_key(provider), mapping={"hand": until_ms, "hand_why": hold.reason})
+        self._redis.expire(gate_key(provider), _DAY_S)
+
+    def lift(self, provider: str, pools: Iterable[str] = ()) -> None:
+        """Forget what holds a provider by hand, and what it asked for itself on these credentials."""
+        self._redis.hdel(gate_key(provider), "hand", "hand_why")
+        for pool in pools:
+            self._redis.hdel(pool_key(f"{provider}:{pool}"), "hold", "why")
 
     def _run(self, script: _Script, provider: str, keys: Sequence[str], document: dict[str, Any]) -> Any:
         sha, text = script.of(provider)
@@ -296,6 +302,10 @@ class Gate:
 
 def _text(*names: str) -> str:
     return "\n".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names)
+
+
+def _held_ms(hold: Hold) -> int:
+    return -1 if math.isinf(hold.for_s) else math.ceil(hold.for_s * 1000)
 
 
 def _server_time(redis: Redis) -> float:

@@ -1,7 +1,7 @@
 -- Fill a credential's windows again after Redis has lost them, or for the first time, from what PostgreSQL knows.
 --
--- KEYS[1]  the credential's hash
--- ARGV[1]  JSON {hold_ms, why, windows: [{key, amount, per_ms, ended: [[age_ms, share], ..]}], out: [[job, deadline_ms]]}
+-- KEYS[1]  the credential's hash      KEYS[2]  the provider's hash
+-- ARGV[1]  JSON {hold_ms, why, hand_ms, hand_why, windows: [{key, amount, per_ms, ended: [[age_ms, share], ..]}], out: [[job, deadline_ms]]}
 --          `out`: jobs that may have sent anything by now; each holds whole windows until it reports, or its deadline
 -- Returns  1, or 0 where somebody else was faster
 
@@ -21,6 +21,11 @@ end
 if said.hold_ms then
   local until_ms = said.hold_ms < 0 and -1 or now + said.hold_ms
   redis.call('HSET', KEYS[1], 'hold', string.format('%d', until_ms), 'why', said.why)
+end
+if said.hand_ms then
+  local until_ms = said.hand_ms < 0 and -1 or now + said.hand_ms
+  redis.call('HSET', KEYS[2], 'hand', string.format('%d', until_ms), 'hand_why', said.hand_why)
+  redis.call('PEXPIRE', KEYS[2], 86400000)
 end
 redis.call('HSET', KEYS[1], 'seeded', '1')
 redis.call('PEXPIRE', KEYS[1], 7200000)

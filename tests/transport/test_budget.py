@@ -158,13 +158,32 @@ def test_a_wait_that_the_provider_asks_for_holds_everybody_on_that_credential_an
     until(lambda: gate.admit(ask(1, pool="a")).granted, within_s=2, what="the end of the wait")
 
 
-def test_a_shorter_wait_does_not_end_a_longer_one_and_only_a_person_lifts_one_without_end(gate):
+def test_a_hold_by_hand_does_not_end_a_longer_wait_and_only_a_person_lifts_one_without_end(gate):
     one = ask(1)
     gate.report(gate.admit(one), [], policy=POLICY, hold=Hold(60, "banned"))
-    gate.hold("test:", Hold(float("inf"), "by hand"))
+    gate.hold("test", Hold(float("inf"), "by hand"))
     assert gate.admit(ask(1)).wait_s == float("inf")
-    gate.lift("test:")
+    gate.lift("test")
+    assert gate.admit(ask(1)).wait_s == pytest.approx(60, abs=1), "a ban is not lifted with it"
+    gate.lift("test", [""])
     assert gate.admit(ask(1)).granted == 1
+
+
+def test_a_hold_by_hand_is_for_every_credential_those_that_are_not_known_yet_too(gate):
+    assert gate.admit(ask(1, pool="a")).granted == 1
+    gate.hold("test", Hold(60, "moving house"))
+    for pool in ("a", "b", ""):
+        held = gate.admit(ask(1, pool=pool))
+        assert (held.granted, held.reason) == (0, "moving house")
+        assert held.wait_s == pytest.approx(60, abs=1)
+    assert gate.admit(ask(1, provider="another")).granted == 1
+
+
+def test_a_hold_by_hand_survives_the_loss_of_redis(store):
+    gate = new_gate(store, Seed(by_hand=Hold(float("inf"), "moving house")))
+    for _ in range(2):
+        assert gate.admit(ask(1, pool="a")).wait_s == float("inf")
+        store.flushall()
 
 
 def test_a_first_start_waits_for_nothing_and_a_loss_of_redis_forgets_nothing(store):

@@ -1,0 +1,110 @@
+"""What an operator does by hand to a provider: hold it, lift that, open, close or probe its breakers.
+
+Deliberately not here: how it is asked for (commands/providers.py). Invariant: a hold is committed to PostgreSQL before
+Redis has it, so that whatever Redis forgets, the hold is known; a breaker's state is Redis' alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ingest import providers
+from ingest.errors import FixRequest
+from ingest.pipeline import events, provider_state
+from ingest.pipeline.context import Context
+from ingest.pipeline.events import Event
+from ingest.pipeline.exchange import endpoint_of
+from ingest.pipeline.provider_state import EVERY_POOL
+from ingest.pipeline.terms import terms_of
+from ingest.transport.gate import Hold
+from ingest.transport.traffic import look
+from models import ProviderHold
+
+#: Redis keeps a provider's breakers for a day after its last request.
+LONGEST_OPEN_S: Final = 86_400.0
+#: Ten years: beyond it PostgreSQL's and Python's calendars are no help to anybody.
+LONGEST_HOLD_S: Final = 3_650 * 86_400.0
+
+Action = Literal["open", "close", "probe"]
+
+
+def hold(context: Context, provider: str, for_s: float | None, reason: str, now: datetime) -> Event:
+    """Hold a provider, whatever the credential, for so long or (None) until somebody lifts it; return the event.
+
+    It takes the place of what was held by hand before. Raises FixRequest for a time or a reason that is none.
+    """
+    providers.get(provider)
+    if not reason.strip():
+        raise FixRequest("a hold needs a reason: --reason 'their maintenance'")
+    if for_s is not None and for_s > LONGEST_HOLD_S:
+        raise FixRequest("a hold is for ten years at most; without --for it lasts until it is lifted")
+    until = None if for_s is None else now + timedelta(seconds=for_s)
+    said = f"by hand: {reason.strip()}"
+    event = Event(provider, "hold", "free", "held", until=until, reason=said)
+    with context.sessions.begin() as session:
+        new = insert(ProviderHold).values(provider=provider, pool=EVERY_POOL, kind="manual", until=until, reason=said)
+        session.execute(
+            new.on_conflict_do_update(
+                index_elements=["provider", "pool", "kind"],
+                set_={"until": new.excluded.until, "reason": new.excluded.reason, "since": func.now()},
+            )
+        )
+        events.write_events(session, [event])
+    context.gate.hold(provider, Hold(math.inf if for_s is None else for_s, said))
+    events.publish(context.redis, [event])
+    return event
+
+
+def lift(
+    context: Context, provider: str, *, everything: bool, now: datetime
+) -> tuple[Sequence[ProviderHold], Sequence[ProviderHold]]:
+    """End what holds a provider by hand, with `everything` also what it asked for itself; return both: ended, left."""
+    providers.get(provider)
+    with context.sessions.begin() as session:
+        lasting = _lasting(session, provider, now)
+        ended = [one for one in lasting if everything or one.kind == "manual"]
+        left = [one for one in lasting if one not in ended]
+        for one in ended:
+            session.delete(one)
+        done = [
+            Event(provider, "hold", "held", "free", scope=one.kind, reason=f"lifted by hand ({one.reason})")
+            for one in ended
+        ]
+        events.write_events(session, done)
+    pools = {one.pool for one in ended} - {EVERY_POOL}
+    if everything:  # a wait of seconds has no row
+        pools.add(endpoint_of(context, providers.get(provider).facts, "").pool)
+    context.gate.lift(provider, pools)
+    events.publish(context.redis, done)
+    return ended, left
+
+
+def switch(context: Context, provider: str, action: Action, for_s: float = 0.0) -> list[str]:
+    """Open, close or probe all breakers of a provider; return what came of it, a line each, none where nothing did."""
+    facts = providers.get(provider).facts
+    bases = terms_of(context.settings, facts, has_key=False).bases
+    changes = context.gate.switch(provider, action, bases=len(bases), for_s=for_s)
+    with context.sessions.begin() as session:
+        provider_state.record(session, provider, changes)
+    done = [
+        Event(provider, "breaker", one.before, one.after, scope=one.scope, until=one.until, reason=one.reason)
+        for one in changes
+    ]
+    events.publish(context.redis, done)
+    if action == "probe":
+        waiting = [one for one in look(context.redis, [provider])[provider].breakers if one.state == "OPEN"]
+        return [f"{provider} {one.scope}: its next request is a probe" for one in waiting]
+    until = {one.scope: f" until {one.until:%H:%M:%S} UTC" if one.until else "" for one in done}
+    return [f"{provider} {one.scope}: {one.before} -> {one.after}{until[one.scope]}" for one in done]
+
+
+def _lasting(session: Session, provider: str, now: datetime) -> Sequence[ProviderHold]:
+    lasting = ProviderHold.until.is_(None) | (ProviderHold.until > now)
+    return session.scalars(select(ProviderHold).where(ProviderHold.provider == provider, lasting)).all()

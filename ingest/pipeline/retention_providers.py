@@ -1,0 +1,36 @@
+"""Retention of what is remembered of providers: quota that no window reaches back to, and holds that are over.
+
+Deliberately not here: the history of events, which goes in the order of its ids (retention_order). Invariant: what may
+still count against a limit, or still holds a provider, stays. Both tables are small: one statement each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import text
+
+from ingest.pipeline import jobs
+from ingest.pipeline.context import Context
+from ingest.pipeline.retention_tally import Span, Tally
+
+#: Days. The longest window of a provider is a month; a hold that is over tells no more than its event does.
+KEPT_DAYS: Final[Mapping[str, int]] = {"quota_use": 40, "provider_holds": 30}
+_GOES: Final[Mapping[str, str]] = {"quota_use": "hour < :cutoff", "provider_holds": "until < :cutoff"}
+
+
+def delete_old(context: Context, table: str, span: Span) -> Tally:
+    """Delete what is old of one of the two tables; return how much that was."""
+    tally = Tally(table, span.keep_days)
+    if span.is_over:
+        tally.is_complete = False
+        return tally
+    among = f"FROM {table} WHERE {_GOES[table]}"
+    query = f"SELECT count(*) {among}"
+    if not span.dry_run:
+        query = f"WITH gone AS (DELETE {among} RETURNING 1) SELECT count(*) FROM gone"
+    with context.sessions.begin() as session:
+        jobs.relax_commit(session)
+        tally.rows = session.execute(text(query), {"cutoff": span.cutoff}).scalar_one()
+    return tally
