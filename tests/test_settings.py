@@ -12,8 +12,9 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
-from ingest.settings import CHECKOUT, BadSetting, Settings, credential, read_settings
+from ingest.settings import CHECKOUT, BadSetting, BucketAddress, Settings, credential, read_settings
 from ingest.settings.sources import OTHER_NAMES
 from tests.tickfarm_command import complaint, run
 
@@ -231,3 +232,33 @@ def test_an_env_file_that_can_not_be_read_is_refused_in_words(env_file):
 def test_no_secret_shows_in_a_repr(monkeypatch):
     monkeypatch.setenv("DATABASE_URL", ADDRESS)
     assert SECRET not in repr(read_settings())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://bucket/prefix",
+        "s3://",
+        "s3://Bucket",
+        "s3://key:secret@bucket/prefix",
+        "s3://bucket/prefix?endpoint=https://key:secret@s3.example.com",
+        "s3://bucket/prefix?endpoint=s3.example.com",
+        "s3://bucket/prefix?secret=1",
+        "s3://bucket/prefix#part",
+    ],
+)
+def test_an_archive_s_address_that_can_not_be_or_that_holds_a_password_is_refused(value):
+    with pytest.raises(ValidationError, match="expected an address like s3://") as refused:
+        Settings(tickfarm_archive_url=value)
+    assert "secret" not in str(refused.value).replace("without a key", "")
+
+
+def test_an_archive_is_a_folder_or_a_bucket_and_never_both(tmp_path):
+    url = "s3://farm/a/b/?endpoint=http://127.0.0.1:9000&region=eu-west-1"
+    assert Settings(tickfarm_archive_url=url).archive_bucket == BucketAddress(
+        "farm", "a/b", "http://127.0.0.1:9000", "eu-west-1"
+    )
+    assert Settings(tickfarm_archive_url="s3://farm").archive_bucket == BucketAddress("farm")
+    assert Settings().archive_bucket is None
+    with pytest.raises(ValidationError, match="TICKFARM_ARCHIVE_DIR"):
+        Settings(tickfarm_archive_dir=tmp_path, tickfarm_archive_url="s3://farm")

@@ -177,6 +177,24 @@ def test_a_key_that_the_provider_s_answer_quotes_is_kept_nowhere(farm, monkeypat
     assert [where for where, text in kept if "planted" in text] == []
 
 
+def test_an_error_that_quotes_a_secret_is_noted_without_it(farm, own_secrets):
+    telemetry.register_secret("/v3/klines")  # what binance's errors quote is the path
+    farm.sandbox.arm("binance", "status", times=None, args={"status": 400, "body": '{"code":-1100,"msg":"no"}'})
+    farm.owe("binance", bars_call("BTC-USDT"))
+    farm.run_once()
+    kept = list(everything(farm))
+    for table in ("jobs", "fetch_log_d", "dead_letters"):
+        assert any("error -1100 for /api***" in text for where, text in kept if where.startswith(table)), table
+    tables = [(where, text) for where, text in kept if not where.startswith("tickfarm:")]
+    assert [where for where, text in tables if "/v3/klines" in text] == []
+
+
+@pytest.fixture
+def own_secrets(monkeypatch):
+    """Give the test a set of secrets of its own."""
+    monkeypatch.setattr(telemetry, "_secrets", set())
+
+
 def test_a_good_page_that_quotes_the_key_is_kept_without_it_and_still_read(farm, monkeypatch):
     monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEY", KEY)
     farm.owe("nasdaq_data_link", days_call("AAPL"))
@@ -203,12 +221,8 @@ PAGE = json.dumps(
 )
 
 
-def test_a_key_of_digits_is_redacted_in_a_way_that_json_survives():
+def test_a_key_of_digits_is_redacted_in_a_way_that_json_survives(own_secrets):
     telemetry.register_secret("8675309")
-    try:
-        body = b'{"key":8675309,"said":"8675309","price":"18675309.5","rows":[[86753091]]}'
-        [kept] = unpack(pack([StoredAnswer(answer(body))]))
-        expected = {"key": 0, "said": "0", "price": "18675309.5", "rows": [[86753091]]}
-        assert json.loads(kept.answer.body) == expected
-    finally:
-        telemetry._secrets.discard("8675309")
+    body = b'{"key":8675309,"said":"8675309","price":"18675309.5","rows":[[86753091]]}'
+    [kept] = unpack(pack([StoredAnswer(answer(body))]))
+    assert json.loads(kept.answer.body) == {"key": 0, "said": "0", "price": "18675309.5", "rows": [[86753091]]}

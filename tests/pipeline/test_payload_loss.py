@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -30,6 +31,14 @@ def test_a_payload_that_redis_lost_is_read_from_the_archive(farm, job):
     farm.context.redis.flushdb()
     assert farm.load(job)["inserted"] == 120
     assert farm.requests("binance") == 2
+
+
+def test_a_payload_that_was_logged_long_ago_is_found_in_the_archive_too(farm, job):
+    farm.context.redis.flushdb()
+    old = datetime.now(UTC) - timedelta(days=20)
+    farm.context.make_room("fetch_log", old, old)
+    farm.change("UPDATE fetch_log SET at = :old", old=old)
+    assert farm.load(job)["inserted"] == 120
 
 
 def test_a_batch_that_redis_lost_after_normalize_is_made_again(farm, job):
@@ -110,7 +119,8 @@ def test_the_fetch_log_says_what_was_asked_and_how_it_went(farm):
     farm.sandbox.arm("binance", "status", match="ETHUSDT")
     farm.owe("binance", bars_call("BTC-USDT", "ETH-USDT"), lane="backfill")
     farm.run(within=LATER)
-    log = farm.select("SELECT provider, dataset, lane, requests, weight, failed, outcome FROM fetch_log ORDER BY at")
+    columns = "provider, dataset, lane, requests, weight, failed, outcome"
+    log = farm.select(f"SELECT {columns} FROM fetch_log WHERE kind = 'batch' ORDER BY at")
     assert log == [
         ("binance", "bars", "backfill", 2, 4, 1, "fetched"),
         ("binance", "bars", "backfill", 1, 2, 0, "fetched"),
