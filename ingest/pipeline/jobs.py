@@ -21,8 +21,23 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Interval, Update, and_, case, func, literal, or_, select, text, tuple_, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    Integer,
+    Interval,
+    Text,
+    Update,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.orm import Session
 
 from ingest.errors import LeaseLost
@@ -93,6 +108,15 @@ class Leased:
         return JobOptions(**(self.options or {}), entry=self.entry)
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How many jobs of a task may be leased now, and how many it holds already."""
+
+    task: str
+    most: int
+    held: int = 0
+
+
 @dataclass(slots=True)
 class Lost:
     """What became of expired leases: back to `due`, to be loaded again, or dead."""
@@ -131,16 +155,38 @@ def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
     return len(session.scalars(statement, rows).all())
 
 
-def lease_due(session: Session, lane: str, *, limit: int, now: datetime) -> list[Leased]:
-    """Lease up to `limit` due jobs of a lane, most urgent first. Rows another leader holds are skipped."""
-    picked = (
-        select(Job.id)
-        .where(Job.state == "due", Job.lane == lane, Job.due_at <= now)
+def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: int, now: datetime) -> list[Leased]:
+    """Lease up to `limit` due jobs of a lane: whose task holds least comes first, and of a task the most urgent.
+
+    Among tasks that hold as much the priority decides, then the claims' order, in which the jobs are returned too.
+    Rows another leader holds are skipped.
+    """
+    columns = {"task": Text, "most": Integer, "held": Integer}
+    arrays = [literal([getattr(one, name) for one in claims], ARRAY(kind)) for name, kind in columns.items()]
+    claim = func.unnest(*arrays).table_valued(*columns, with_ordinality="turn").render_derived("claim")
+    theirs = (
+        select(Job.id, Job.priority, Job.due_at)
+        .where(Job.state == "due", Job.lane == lane, Job.task == claim.c.task, Job.due_at <= now)
         # Expired, but not swept yet.
         .where(or_(Job.expires_at.is_(None), Job.expires_at >= func.now()))
         .order_by(Job.priority, Job.due_at)
-        .limit(limit)
+        .limit(claim.c.most)
         .with_for_update(skip_locked=True)
+        .lateral("theirs")
+    )
+    place = claim.c.held + func.row_number().over(
+        partition_by=claim.c.turn, order_by=(theirs.c.priority, theirs.c.due_at)
+    )
+    ranked = (
+        select(theirs.c.id, theirs.c.priority, claim.c.turn, place.label("place"))
+        .select_from(claim.join(theirs, true()))
+        .subquery("ranked")
+    )
+    order = (ranked.c.place, ranked.c.priority, ranked.c.turn)
+    picked = (
+        select(ranked.c.id, func.row_number().over(order_by=order).label("rank"))
+        .order_by(*order)
+        .limit(limit)
         .cte("picked")
         .prefix_with("MATERIALIZED")
     )
@@ -148,10 +194,9 @@ def lease_due(session: Session, lane: str, *, limit: int, now: datetime) -> list
         update(Job)
         .where(Job.id == picked.c.id)
         .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
-        .returning(*_LEASED_COLUMNS)
+        .returning(picked.c.rank, *_LEASED_COLUMNS)
     )
-    leased = [Leased(*row) for row in session.execute(statement)]
-    return sorted(leased, key=lambda job: (job.priority, job.id))
+    return [Leased(*row[1:]) for row in sorted(session.execute(statement), key=lambda row: int(row.rank))]
 
 
 def expire(session: Session) -> int:
