@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     Integer,
     Interval,
     Text,
@@ -161,8 +162,20 @@ def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: in
     Among tasks that hold as much the priority decides, then the claims' order, in which the jobs are returned too.
     Rows another leader holds are skipped.
     """
+    picked = _fairly_picked(lane, claims, limit, now)
+    statement = (
+        update(Job)
+        .where(Job.id == picked.c.id)
+        .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
+        .returning(picked.c.rank, *_LEASED_COLUMNS)
+    )
+    return [Leased(*row[1:]) for row in sorted(session.execute(statement), key=lambda row: int(row.rank))]
+
+
+def _fairly_picked(lane: str, claims: Sequence[Claim], limit: int, now: datetime) -> CTE:
+    """Return `id` and `rank` of what is to be leased. Each task's jobs are found by an index, whoever waits before."""
     columns = {"task": Text, "most": Integer, "held": Integer}
-    arrays = [literal([getattr(one, name) for one in claims], ARRAY(kind)) for name, kind in columns.items()]
+    arrays: list[Any] = [literal([getattr(one, name) for one in claims], ARRAY(kind)) for name, kind in columns.items()]
     claim = func.unnest(*arrays).table_valued(*columns, with_ordinality="turn").render_derived("claim")
     theirs = (
         select(Job.id, Job.priority, Job.due_at)
@@ -183,20 +196,13 @@ def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: in
         .subquery("ranked")
     )
     order = (ranked.c.place, ranked.c.priority, ranked.c.turn)
-    picked = (
+    return (
         select(ranked.c.id, func.row_number().over(order_by=order).label("rank"))
         .order_by(*order)
         .limit(limit)
         .cte("picked")
         .prefix_with("MATERIALIZED")
     )
-    statement = (
-        update(Job)
-        .where(Job.id == picked.c.id)
-        .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
-        .returning(picked.c.rank, *_LEASED_COLUMNS)
-    )
-    return [Leased(*row[1:]) for row in sorted(session.execute(statement), key=lambda row: int(row.rank))]
 
 
 def expire(session: Session) -> int:
