@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from ingest import providers
 from ingest.errors import FixRequest, UnknownName
+from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.jobs import JobOptions
 from ingest.providers.contract import Facts
-from ingest.settings import BadSetting, Preset, Settings, credential
+from ingest.settings import BadSetting, Preset, Settings
 from ingest.transport.retry import POLICIES, Policy
 from ingest.wire import Limit
 
@@ -96,8 +97,7 @@ def check_settings(config: Settings) -> None:
     for name in config.tickfarm_providers:
         _check_provider(config, name, providers.names())
     for facts in (providers.get(name).facts for name in providers.names()):
-        if facts.key is not None:
-            credential(config, facts.key.env)
+        keys_of(config, facts)
 
 
 def _check_provider(config: Settings, name: str, known: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ Read once, by the shells (tasks, the command); the core gets values. Deliberatel
 `SecretStr` and never shows in a repr or a message.
 """
 
-from ingest.settings.endpoints import credential, provider_endpoint
+from ingest.settings.endpoints import credential_origin, credentials, provider_endpoint, several
 from ingest.settings.fields import Days, Settings, env_file, read_settings, settings
 from ingest.settings.places import CHECKOUT, home, servers_file
 from ingest.settings.presets import PRESETS, Preset, PresetNumbers, ProviderSettings
@@ -20,7 +20,8 @@ __all__ = [
     "PresetNumbers",
     "ProviderSettings",
     "Settings",
-    "credential",
+    "credential_origin",
+    "credentials",
     "env_file",
     "find_secret",
     "home",
@@ -29,4 +30,5 @@ __all__ = [
     "read_settings",
     "servers_file",
     "settings",
+    "several",
 ]

@@ -48,6 +48,8 @@ class ProviderSettings(BaseModel):
     pace: float | None = None
     base_url: str | None = None
     enabled: bool = True
+    #: its terms allow that one farm uses more than one key
+    several_keys: bool = False
 
     @field_validator("pace")
     @classmethod
