@@ -85,12 +85,8 @@ def farm_task(
                 return {"state": "given to somebody else"}
             except INFRASTRUCTURE as error:
                 raise _try_again(self, error) from error
-            except TaskPredicate:  # a word to Celery (replaced, retried), and no error
-                raise
             except Exception as error:
-                if _quotes_secret(error):
-                    said = redact(f"{type(error).__name__}: {error}")
-                    raise Failed(said).with_traceback(error.__traceback__) from None
+                _refuse_secrets(error)
                 raise
 
         # Celery reads no further than `run`: with this a misspelt argument is refused by `.delay`, not by the worker.
@@ -108,10 +104,14 @@ def farm_task(
     return declare
 
 
-def _quotes_secret(error: Exception) -> bool:
-    """Say whether a secret stands in the error's traceback, or in that of an error it came from."""
+def _refuse_secrets(error: Exception) -> None:
+    """Raise Failed in place of an error that quotes a secret, itself or in the errors it came from."""
+    if isinstance(error, TaskPredicate):  # a word to Celery (replaced, retried), and no error
+        return
     text = "".join(traceback.format_exception(error))
-    return redact(text) != text
+    if redact(text) != text:
+        said = redact(f"{type(error).__name__}: {error}")
+        raise Failed(said).with_traceback(error.__traceback__) from None
 
 
 def _try_again(task: FarmTask, error: Exception) -> Retry:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from ingest.pipeline.backlog import Backlog
-from ingest.pipeline.jobs import Claim, Leased
+from ingest.pipeline.claims import Claim
+from ingest.pipeline.jobs import Leased
 
 #: Where waiting even once for another's deadline is too long: shares hold before anybody has been seen to be slow.
 STRICT_LANES = ("live",)

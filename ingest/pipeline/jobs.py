@@ -21,27 +21,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    CTE,
-    Integer,
-    Interval,
-    Text,
-    Update,
-    and_,
-    case,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-    true,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy import Interval, Update, and_, case, func, literal, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ingest.errors import LeaseLost
+from ingest.pipeline.claims import Claim, served_next
 from models import IN_FLIGHT, Job
 
 #: A worker that dies is noticed after this long; work that lives renews its lease at a third of it.
@@ -109,15 +94,6 @@ class Leased:
         return JobOptions(**(self.options or {}), entry=self.entry)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """How many jobs of a task may be leased now, and how many it holds already."""
-
-    task: str
-    most: int
-    held: int = 0
-
-
 @dataclass(slots=True)
 class Lost:
     """What became of expired leases: back to `due`, to be loaded again, or dead."""
@@ -162,7 +138,7 @@ def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: in
     Among tasks that hold as much the priority decides, then the claims' order, in which the jobs are returned too.
     Rows another leader holds are skipped.
     """
-    picked = _fairly_picked(lane, claims, limit, now)
+    picked = served_next(lane, claims, limit=limit, now=now)
     statement = (
         update(Job)
         .where(Job.id == picked.c.id)
@@ -170,39 +146,6 @@ def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: in
         .returning(picked.c.rank, *_LEASED_COLUMNS)
     )
     return [Leased(*row[1:]) for row in sorted(session.execute(statement), key=lambda row: int(row.rank))]
-
-
-def _fairly_picked(lane: str, claims: Sequence[Claim], limit: int, now: datetime) -> CTE:
-    """Return `id` and `rank` of what is to be leased. Each task's jobs are found by an index, whoever waits before."""
-    columns = {"task": Text, "most": Integer, "held": Integer}
-    arrays: list[Any] = [literal([getattr(one, name) for one in claims], ARRAY(kind)) for name, kind in columns.items()]
-    claim = func.unnest(*arrays).table_valued(*columns, with_ordinality="turn").render_derived("claim")
-    theirs = (
-        select(Job.id, Job.priority, Job.due_at)
-        .where(Job.state == "due", Job.lane == lane, Job.task == claim.c.task, Job.due_at <= now)
-        # Expired, but not swept yet.
-        .where(or_(Job.expires_at.is_(None), Job.expires_at >= func.now()))
-        .order_by(Job.priority, Job.due_at)
-        .limit(claim.c.most)
-        .with_for_update(skip_locked=True)
-        .lateral("theirs")
-    )
-    place = claim.c.held + func.row_number().over(
-        partition_by=claim.c.turn, order_by=(theirs.c.priority, theirs.c.due_at)
-    )
-    ranked = (
-        select(theirs.c.id, theirs.c.priority, claim.c.turn, place.label("place"))
-        .select_from(claim.join(theirs, true()))
-        .subquery("ranked")
-    )
-    order = (ranked.c.place, ranked.c.priority, ranked.c.turn)
-    return (
-        select(ranked.c.id, func.row_number().over(order_by=order).label("rank"))
-        .order_by(*order)
-        .limit(limit)
-        .cte("picked")
-        .prefix_with("MATERIALIZED")
-    )
 
 
 def expire(session: Session) -> int:

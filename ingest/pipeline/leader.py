@@ -32,7 +32,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.backlog import Backlog, look_at
 from ingest.pipeline.bulkheads import Bulkheads
-from ingest.pipeline.jobs import Claim, Leased
+from ingest.pipeline.claims import Claim
+from ingest.pipeline.jobs import Leased
 from ingest.pipeline.runs import settle
 from ingest.pipeline.schedule import Schedule
 from models.partitions import PARTITIONED, ensure_partitions

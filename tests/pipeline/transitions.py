@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.pipeline import jobs
+from ingest.pipeline.claims import Claim
 from ingest.pipeline.entries import FETCH_PREFIX
-from ingest.pipeline.jobs import Claim, Leased
+from ingest.pipeline.jobs import Leased
 
 ROW = "SELECT state, attempt, failures, lost_leases FROM jobs WHERE id = :id"
 Step = Callable[..., Any]
