@@ -20,7 +20,7 @@ from ingest.settings import settings
 from local.shown import console, plain
 from tasks import app as celery_app
 
-OK, FAILED, USAGE, FINDINGS = 0, 1, 2, 3
+OK, FAILED, USAGE, FINDINGS, CREDENTIALS = 0, 1, 2, 3, 4
 #: Calls by hand are served by this lane.
 LANE = "standard"
 out, err = console(), console(stderr=True)

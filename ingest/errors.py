@@ -6,6 +6,7 @@
     +-- SlowDown            the provider or our own pacing says not yet; never counts as a failure
     +-- FixRequest          it will never work as asked: fix the request, the key or the configuration
     |   +-- UnknownName     a provider, dataset, instrument or interval that does not exist; says what does
+    |   +-- KeyRefused      the credential is not accepted: nothing is asked with it until it is replaced
     +-- BadData             the provider's data can't be used: becomes a finding, never a row
 
 The fields are for machines, the message is for people: what was expected, what was found, what to do.
@@ -67,6 +68,10 @@ class UnknownName(FixRequest):
         meant = f" (did you mean {near[0]}?)" if near else ""
         accepted_names = ", ".join(self.accepted)
         super().__init__(f"unknown {kind}{of}: {given!r}{meant}; accepted: {accepted_names}", provider=provider)
+
+
+class KeyRefused(FixRequest):
+    """The provider takes our credential for none: nothing can be asked with it until it is replaced."""
 
 
 class BadData(TickfarmError):

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal
 
+#: Hexadecimal digits of a pool's name: among the few keys of one provider no two are alike, and no key can be read out.
+_POOL_DIGITS = 8
 FailureKind = Literal["timeout", "refused", "dns", "reset", "tls", "too_large", "other"]
 
 
@@ -84,6 +87,11 @@ class Key:
     place: Literal["query", "header"]
     name: str
     value: str = field(repr=False)
+
+    @property
+    def pool(self) -> str:
+        """Return the name under which what this key uses is counted: the same everywhere, and not the key."""
+        return sha256(b"tickfarm pool " + self.value.encode()).hexdigest()[:_POOL_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from rich.table import Table
 
 from ingest import providers
+from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.terms import terms_of
-from ingest.settings import Settings, credential, env_file, home, origin
+from ingest.settings import Settings, credential_origin, env_file, home, origin
 from ingest.settings.sources import PROVIDERS, secret_names
 from ingest.transport.client import client_class
 from ingest.wire import Limit
@@ -32,8 +33,9 @@ def setting_rows(config: Settings) -> list[dict[str, Any]]:
         for field in sorted(own.model_fields_set):
             rows.append(_row(f"{PROVIDERS}__{provider}__{field}".upper(), _text(getattr(own, field))))
     for variable in _key_names():
-        value = "set" if credential(config, variable) else "not set"
-        rows.append(_row(variable, value, is_secret=True))
+        found, place = credential_origin(config, variable)
+        value = "set" if found else "not set"
+        rows.append({"name": found or variable, "value": value, "origin": place or "default"})
     return rows
 
 
@@ -63,7 +65,7 @@ def provider_terms(config: Settings) -> list[dict[str, Any]]:
 
 def _terms(config: Settings, name: str) -> dict[str, Any]:
     facts, own = providers.get(name).facts, config.of_provider(name)
-    has_key = facts.key is not None and bool(credential(config, facts.key.env))
+    has_key = bool(keys_of(config, facts))
     terms = terms_of(config, facts, has_key=has_key)
     sandbox = config.tickfarm_sandbox_url
     return {

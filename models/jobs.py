@@ -26,7 +26,7 @@ class Job(Base):
     __table_args__ = (
         CheckConstraint(f"state IN {STATES}", name="jobs_state"),
         CheckConstraint("priority BETWEEN 1 AND 5", name="jobs_priority"),
-        Index("jobs_due", "lane", "priority", "due_at", postgresql_where=text("state = 'due'")),
+        Index("jobs_due", "lane", "task", "priority", "due_at", postgresql_where=text("state = 'due'")),
         Index("jobs_next", "due_at", postgresql_where=text("state = 'due'")),
         Index("jobs_expiring", "expires_at", postgresql_where=text("state = 'due' AND expires_at IS NOT NULL")),
         Index("jobs_in_flight", "lease_until", postgresql_where=text(f"state IN {IN_FLIGHT}")),

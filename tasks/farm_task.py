@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import random
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,10 @@ import redis.exceptions
 import sqlalchemy.exc
 import structlog
 from celery import Task, shared_task
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Reject, Retry, TaskPredicate
 
 from ingest.errors import LeaseLost
+from ingest.telemetry import redact
 from ingest.transport.retry import countdown_s
 
 #: Away, restarting, full, read-only: it comes back, and the work is repeated.
@@ -40,6 +42,10 @@ MAX_INFRASTRUCTURE_RETRIES = 60
 DEFAULT_RETRY_DELAY_S = 10
 
 log = structlog.get_logger(__name__)
+
+
+class Failed(Exception):
+    """An error that quoted a secret, told without it: Celery sends errors to Redis and to Flower as they are."""
 
 
 class FarmTask(Task):
@@ -79,6 +85,9 @@ def farm_task(
                 return {"state": "given to somebody else"}
             except INFRASTRUCTURE as error:
                 raise _try_again(self, error) from error
+            except Exception as error:
+                _refuse_secrets(error)
+                raise
 
         # Celery reads no further than `run`: with this a misspelt argument is refused by `.delay`, not by the worker.
         run.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
@@ -93,6 +102,16 @@ def farm_task(
         )(run)
 
     return declare
+
+
+def _refuse_secrets(error: Exception) -> None:
+    """Raise Failed in place of an error that quotes a secret, itself or in the errors it came from."""
+    if isinstance(error, TaskPredicate):  # a word to Celery (replaced, retried), and no error
+        return
+    text = "".join(traceback.format_exception(error))
+    if redact(text) != text:
+        said = redact(f"{type(error).__name__}: {error}")
+        raise Failed(said).with_traceback(error.__traceback__) from None
 
 
 def _try_again(task: FarmTask, error: Exception) -> Retry:

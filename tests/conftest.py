@@ -28,7 +28,8 @@ from local.servers import Urls, running
 from models import migrate
 from tests.loopback_only import _loopback_only  # noqa: F401 (autouse)
 
-OURS = re.compile(r"TICKFARM_|DATABASE_URL$|REDIS_URL$|CELERY_|FLOWER_|PG[A-Z]+$|.*(_API_KEY|_API_TOKEN)$")
+KEYS = r".*_(API_KEY|API_SECRET|API_TOKEN|BEARER_TOKEN)S?(_FILE)?$"
+OURS = re.compile(rf"TICKFARM_|DATABASE_URL$|REDIS_URL$|CELERY_|FLOWER_|PG[A-Z]+$|{KEYS}")
 REDIS_DATABASES = 64
 
 

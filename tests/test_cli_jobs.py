@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import sessionmaker
 
 from ingest.pipeline.dead_letters import Letter, write_letter
-from ingest.pipeline.jobs import NewJob, finish, insert_jobs, lease_due, start
+from ingest.pipeline.jobs import NewJob, finish, insert_jobs, start
 from models import Job, open_engine
+from tests.pipeline.transitions import lease_all
 from tests.tickfarm_command import complaint, run, run_each
 
 NOW = datetime.now(UTC)
@@ -45,7 +46,7 @@ def three(session):
         for key, lane, age in (("first", "live", 3), ("second", "live", 2), ("third", "backfill", 1))
     ]
     insert_jobs(session, made)
-    for job in lease_due(session, "live", limit=2, now=NOW):
+    for job in lease_all(session, "live", limit=2, now=NOW):
         start(session, job.id, job.attempt)
     done, running, due = session.scalars(select(Job.id).order_by(Job.key))
     finish(session, done, 1, {"rows": 3})

@@ -16,8 +16,9 @@ from sqlalchemy.orm import sessionmaker
 
 from commands.terminal import print_json
 from ingest.pipeline.dead_letters import Letter, write_letter
-from ingest.pipeline.jobs import NewJob, bury, insert_jobs, lease_due
+from ingest.pipeline.jobs import NewJob, bury, insert_jobs
 from models import DeadLetter, Job, open_engine
+from tests.pipeline.transitions import lease_all
 from tests.tickfarm_command import FOLLOW_BTC, NO_REDIS, complaint, run
 
 #: Nobody listens there: what needs the exchange says so and goes on.
@@ -96,7 +97,7 @@ def letters(session):
     now = datetime.now(UTC)
     job = NewJob(key="dies", task="tasks.fetch.binance", lane="live", kwargs={"dataset": "quotes"}, due_at=now)
     insert_jobs(session, [job])
-    (leased,) = lease_due(session, "live", limit=1, now=datetime.now(UTC))
+    (leased,) = lease_all(session, "live", limit=1, now=datetime.now(UTC))
     bury(session, leased.id, leased.attempt, "no such symbol")
     write_letter(session, Letter(job.task, "no such [/symbol]", job.kwargs, task_id="job:1:1", job_id=leased.id))
     write_letter(session, Letter("tasks.fetch.nobody", "no task is registered", {"a": 1}, task_id="t2", queue="live"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ingest import providers
-from ingest.settings import CHECKOUT, PRESETS, ProviderSettings, Settings
+from ingest.settings import CHECKOUT, PRESETS, ProviderSettings, Settings, several
 from ingest.settings.sources import PROVIDERS, secret_names
 from ingest.transport.retry import POLICIES
 
@@ -17,6 +17,7 @@ ONE_PROVIDERS = re.compile(rf"{PROVIDERS}__([A-Z_]+?)__([A-Z_]+)")
 def test_every_setting_and_every_providers_key_stands_in_it_and_nothing_else():
     settings = {name.upper() for name in Settings.model_fields} - {PROVIDERS}
     keys = {key.env for key in (providers.get(name).facts.key for name in providers.names()) if key is not None}
+    keys |= {several(key) for key in keys}
     files = {f"{name}_FILE" for name in {*secret_names(Settings.model_fields), *keys}}
     compose = set(re.findall(r"\$\{([A-Z_]+):\?", (CHECKOUT / "docker-compose.yml").read_text()))
     shown = {name for name, _ in LINE.findall(TEXT) if not ONE_PROVIDERS.fullmatch(name)}

@@ -10,14 +10,19 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from pydantic import ValidationError
 
-from ingest.settings import CHECKOUT, BadSetting, BucketAddress, Settings, credential, read_settings
+from ingest import providers
+from ingest.pipeline.credentials import keys_of
+from ingest.settings import CHECKOUT, BadSetting, BucketAddress, Settings, provider_endpoint, read_settings
 from ingest.settings.sources import OTHER_NAMES
+from ingest.wire import Endpoint, Key
 from tests.tickfarm_command import complaint, run
 
+NASDAQ = providers.get("nasdaq_data_link").facts
 SECRET = "planted-password"
 ADDRESS = f"postgresql://tickfarm:{SECRET}@127.0.0.1:1/tickfarm"
 CELERY = {
@@ -84,6 +89,14 @@ WRONG = {
         ["DATABASE_URL_FILE", "No such file"],
     ),
     "the secret where its file belongs": ({"DATABASE_URL_FILE": ADDRESS}, ["DATABASE_URL_FILE", "path of a file"]),
+    "one key and several": (
+        {"NASDAQ_DATA_LINK_API_KEY": SECRET, "NASDAQ_DATA_LINK_API_KEYS": "a,b"},
+        ["NASDAQ_DATA_LINK_API_KEY and NASDAQ_DATA_LINK_API_KEYS are both set"],
+    ),
+    "several keys that nobody allowed": (
+        {"NASDAQ_DATA_LINK_API_KEYS": f"{SECRET},another"},
+        ["2 keys", "terms forbid", "TICKFARM_PROVIDERS__NASDAQ_DATA_LINK__SEVERAL_KEYS=true"],
+    ),
     "a key's file that is not there": ({"NASDAQ_DATA_LINK_API_KEY_FILE": SECRET}, ["NASDAQ_DATA_LINK_API_KEY_FILE"]),
     "a .env that is not there": ({"TICKFARM_ENV_FILE": "/run/none-of-ours.env"}, ["TICKFARM_ENV_FILE"]),
 }
@@ -200,20 +213,84 @@ def test_a_secret_is_read_from_the_file_that_its_variable_names(tmp_path, monkey
         read_settings()
 
 
+def keys(config):
+    return [key.value for key in keys_of(config, NASDAQ)]
+
+
+def endpoint(config, turn=""):
+    """Return where a job's batch would be sent now."""
+    spec = NASDAQ.key
+    return provider_endpoint(
+        config,
+        name=NASDAQ.name,
+        base_url=NASDAQ.base_url,
+        key_env=spec.env,
+        place=spec.place,
+        key_name=spec.name,
+        turn=turn,
+    )
+
+
 def test_a_key_is_read_anew_at_each_use_from_wherever_it_stands(tmp_path, monkeypatch, env_file):
     secret = tmp_path / "key"
     secret.write_text("first\n")
     env_file.write_text(f"NASDAQ_DATA_LINK_API_KEY_FILE={secret}\n")
     config = read_settings()
-    assert credential(config, "NASDAQ_DATA_LINK_API_KEY") == "first"
+    assert keys(config) == ["first"]
     secret.write_text("second")
-    assert credential(config, "NASDAQ_DATA_LINK_API_KEY") == "second"
+    assert keys(config) == ["second"]
     env_file.write_text("NASDAQ_DATA_LINK_API_KEY=third-and-longer\n")
-    assert credential(config, "NASDAQ_DATA_LINK_API_KEY") == "third-and-longer"
+    assert keys(config) == ["third-and-longer"]
     monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEY", "")
-    assert credential(config, "NASDAQ_DATA_LINK_API_KEY") == "third-and-longer"
+    assert keys(config) == ["third-and-longer"]
     monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEY", "fourth")
-    assert credential(config, "NASDAQ_DATA_LINK_API_KEY") == "fourth"
+    assert keys(config) == ["fourth"]
+    monkeypatch.delenv("NASDAQ_DATA_LINK_API_KEY")
+    env_file.write_text("")
+    assert keys(config) == []
+    assert endpoint(config).pool == ""
+
+
+def test_several_keys_that_are_allowed_share_the_jobs_and_each_is_a_pool(tmp_path, monkeypatch, env_file):
+    monkeypatch.setenv("TICKFARM_PROVIDERS__NASDAQ_DATA_LINK__SEVERAL_KEYS", "true")
+    monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEYS", "first-key, second-key,,third-key,first-key")
+    config = read_settings()
+    assert keys(config) == ["first-key", "second-key", "third-key"]
+    used = [endpoint(config, f"{job}:1") for job in range(300)]
+    by_key = Counter(one.key.value for one in used)
+    assert set(by_key) == set(keys(config))
+    assert min(by_key.values()) > 50, "each takes about a third"
+    assert [endpoint(config, f"{job}:1") for job in range(300)] == used, "a batch keeps to its key"
+    assert [one.pool for one in used] == [one.key.pool for one in used]
+    assert len({one.pool for one in used}) == 3
+    secret = tmp_path / "keys"
+    secret.write_text("fourth-key\nfifth-key\n")
+    monkeypatch.delenv("NASDAQ_DATA_LINK_API_KEYS")
+    env_file.write_text(f"NASDAQ_DATA_LINK_API_KEYS_FILE={secret}\n")
+    assert keys(config) == ["fourth-key", "fifth-key"]
+
+
+def test_a_list_of_one_key_needs_nobodys_leave(monkeypatch, env_file):
+    monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEYS", "only,")
+    assert keys(read_settings()) == ["only"]
+
+
+def test_a_pools_name_is_the_same_in_every_process_and_holds_nothing_of_the_key():
+    key = Key("header", "x-api-token", SECRET)
+    code = f"from ingest.wire import Key; print(Key('query', 'k', {SECRET!r}).pool)"
+    other = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    assert key.pool == other.stdout.strip()
+    assert re.fullmatch("[0-9a-f]{8}", key.pool)
+    assert key.pool != Key("header", "x-api-token", f"{SECRET}.").pool
+    assert SECRET not in repr(key)
+    assert SECRET not in repr(Endpoint("https://api.example.com", key))
+
+
+def test_a_key_beside_a_sandbox_is_the_environments_whatever_else_is_set(monkeypatch, env_file):
+    env_file.write_text("NASDAQ_DATA_LINK_API_KEYS=real-1,real-2\n")
+    monkeypatch.setenv("TICKFARM_SANDBOX_URL", "http://127.0.0.1:8700")
+    monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEY", "sandbox-key")
+    assert keys(read_settings()) == ["sandbox-key"]
 
 
 def test_the_environment_wins_over_the_env_file_field_by_field(monkeypatch, env_file):

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from redis.exceptions import RedisError
 
-from ingest.errors import SlowDown, TickfarmError, TryAgain
+from ingest.errors import KeyRefused, SlowDown, TickfarmError, TryAgain
 from ingest.pipeline import provider_state, quota
 from ingest.pipeline.context import Context
 from ingest.pipeline.jobs import JobOptions
@@ -79,15 +79,20 @@ class Exchanged:
     ended: list[Ended] = field(default_factory=list)
 
 
-def endpoint_of(context: Context, facts: Facts, base_url: str) -> Endpoint:
-    """Return where the provider's requests go now, with its key if one is set, which no log line shows."""
+def endpoint_of(context: Context, facts: Facts, base_url: str, *, turn: str = "") -> Endpoint:
+    """Return where the provider's requests go now, with its key if one is set, which no log line shows.
+
+    `turn` chooses among several keys.
+    """
     spec = facts.key
     endpoint = provider_endpoint(
         context.settings,
+        name=facts.name,
         base_url=base_url,
         key_env=spec.env if spec else None,
         place=spec.place if spec else "header",
         key_name=spec.name if spec else "",
+        turn=turn,
     )
     if endpoint.key is not None:
         register_secret(endpoint.key.value)
@@ -133,7 +138,8 @@ def exchange(
     One more to PostgreSQL where a provider has limits of days. `failures` counts for each request the failure that may
     come now. Raises Redis' errors: then nothing was sent.
     """
-    context, endpoint = line.context, endpoint_of(line.context, line.provider.facts, line.terms.bases[0])
+    context = line.context
+    endpoint = endpoint_of(context, line.provider.facts, line.terms.bases[0], turn=line.sender.job)
     wait_s = context.client.ready_in_s()
     if wait_s > 0:
         return Exchanged(wait_s=wait_s, reason="all connections of the farm are in use")
@@ -270,7 +276,13 @@ def _ended(one: Outcome, now: datetime) -> Ended:
 
 
 def _hold_of(outcomes: Sequence[Outcome]) -> Hold | None:
-    """Return how long the provider wants no more requests at all, if it has said so: a ban begins with going on."""
+    """Return how long the provider wants no more requests at all, if it has said so: a ban begins with going on.
+
+    A credential that it does not take is held until it is replaced, which makes it another one.
+    """
+    refused = next((one.error for one in outcomes if isinstance(one.error, KeyRefused)), None)
+    if refused is not None:
+        return Hold(math.inf, str(refused))
     slow = [one for one in outcomes if isinstance(one.error, SlowDown)]
     waits = [one.decision.delay_s for one in slow if isinstance(one.decision, Defer | RetryLater)]
     return Hold(max(waits), f"{slow[0].error}") if waits else None

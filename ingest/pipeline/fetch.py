@@ -8,6 +8,7 @@ for parts that failed, findings for answers that were errors, and the job's next
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -149,9 +150,12 @@ def _note_refused(session: Session, provider: str, troubles: Sequence[Trouble]) 
 def _note_state(session: Session, provider: str, sent: Sent, now: datetime) -> None:
     """Remember what the exchange changed for everybody: breakers, and a wait that is longer than Redis may forget."""
     provider_state.record(session, provider, sent.transitions)
-    if sent.hold is not None and sent.hold.for_s > provider_state.WORTH_KEEPING_S:
-        until = now + timedelta(seconds=sent.hold.for_s)
-        provider_state.keep_hold(session, provider, sent.pool, "throttled", until, sent.hold.reason)
+    if sent.hold is None or sent.hold.for_s < provider_state.WORTH_KEEPING_S:
+        return
+    kind, until = "entitlement", None
+    if not math.isinf(sent.hold.for_s):
+        kind, until = "throttled", now + timedelta(seconds=sent.hold.for_s)
+    provider_state.keep_hold(session, provider, sent.pool, kind, until, sent.hold.reason)
 
 
 def _next_state(

@@ -122,7 +122,7 @@ def farm_report(context: Context, lanes: Sequence[str], now: datetime) -> FarmRe
             traffic=together(one.traffic for one in reports),
             providers={one.provider: one.judged.state for one in reports},
             lanes={lane: _children(workers, lane) for lane in lanes},
-            waiting=frozenset(look_at(session, lanes, now).due),
+            waiting=frozenset(lane for lane, tasks in look_at(session, now).due.items() if tasks),
             has_leader=has_leader,
             jobs=count_jobs(session, now),
         )

@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ingest.errors import LeaseLost
+from ingest.pipeline.claims import Claim, served_next
 from models import IN_FLIGHT, Job
 
 #: A worker that dies is noticed after this long; work that lives renews its lease at a third of it.
@@ -131,27 +132,20 @@ def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
     return len(session.scalars(statement, rows).all())
 
 
-def lease_due(session: Session, lane: str, *, limit: int, now: datetime) -> list[Leased]:
-    """Lease up to `limit` due jobs of a lane, most urgent first. Rows another leader holds are skipped."""
-    picked = (
-        select(Job.id)
-        .where(Job.state == "due", Job.lane == lane, Job.due_at <= now)
-        # Expired, but not swept yet.
-        .where(or_(Job.expires_at.is_(None), Job.expires_at >= func.now()))
-        .order_by(Job.priority, Job.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("picked")
-        .prefix_with("MATERIALIZED")
-    )
+def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: int, now: datetime) -> list[Leased]:
+    """Lease up to `limit` due jobs of a lane: whose task holds least comes first, and of a task the most urgent.
+
+    Among tasks that hold as much the priority decides, then the claims' order, in which the jobs are returned too.
+    Rows another leader holds are skipped.
+    """
+    picked = served_next(lane, claims, limit=limit, now=now)
     statement = (
         update(Job)
         .where(Job.id == picked.c.id)
         .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
-        .returning(*_LEASED_COLUMNS)
+        .returning(picked.c.rank, *_LEASED_COLUMNS)
     )
-    leased = [Leased(*row) for row in session.execute(statement)]
-    return sorted(leased, key=lambda job: (job.priority, job.id))
+    return [Leased(*row[1:]) for row in sorted(session.execute(statement), key=lambda row: int(row.rank))]
 
 
 def expire(session: Session) -> int:

@@ -2,11 +2,24 @@
 
 One leader works at a time (a PostgreSQL advisory lock); a second one stands by. Everything a look decides is one
 transaction, and messages go out after its commit: if they are lost, their leases run out and the next look repairs it.
+
+Bulkheads: a lane's children are shared by the providers that have work in it, so that one that hangs can't hold them
+all. What a provider holds are its leased jobs: those that run or whose message waits to. Of a lane with n children
+
+- whoever holds least is served next, so a long history takes only what room the others leave;
+- in the live lane a provider holds n/2 at most, rounded up and at least one: with n of 2 or more, one that hangs from
+  one moment to the next leaves a child to the others;
+- providers that were slow lately (a job ran for over 5 s) hold n-1 together while anybody else works in the lane, and
+  n where nobody does, so that the message of who comes next is never behind a queue of theirs.
+
+A provider that has a lane to itself gets all of it. Elsewhere than in the live lane one that begins to hang may hold
+every child once, until its deadline. A lane with one child can't be shared, nor can lanes that one worker serves.
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +31,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.backlog import Backlog, look_at
+from ingest.pipeline.bulkheads import Bulkheads
+from ingest.pipeline.claims import Claim
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.runs import settle
 from ingest.pipeline.schedule import Schedule
@@ -47,7 +62,8 @@ class Message:
 class Look:
     """What one look decided: what to publish, and when to look again at the latest.
 
-    `wants_room`: something due could not be leased, or waits for the end of a run.
+    `wants_room`: something due could not be leased (its lane is full, or its provider's share), or waits for the end
+    of a run.
     """
 
     messages: list[Message] = field(default_factory=list)
@@ -106,6 +122,7 @@ class Leader:
     ) -> None:
         self._sessions = sessions
         self._schedule = Schedule(lanes, off=off)
+        self._bulkheads = Bulkheads()
         self._lanes = lanes
         self._max_in_flight_bytes = max_in_flight_bytes
         self._partitions_ready_until = datetime.min.replace(tzinfo=UTC)
@@ -130,7 +147,8 @@ class Leader:
         with self._sessions.begin() as session:
             ready_until = self._prepare_partitions(session, now)
             owed = self._schedule.owe(session, now)
-            backlog = look_at(session, self._lanes, now)
+            backlog = look_at(session, now)
+            self._bulkheads.note(backlog, now)
             self._feed(session, now, processes, backlog=backlog, look=look)
         self._partitions_ready_until = ready_until
         self._schedule.committed(owed)
@@ -195,10 +213,21 @@ class Leader:
             if room <= 0 or (is_full and lane != "live"):
                 look.wants_room = True
                 continue
-            jobs.relax_commit(session)
-            leased = jobs.lease_due(session, lane, limit=room, now=now)
+            claims = self._bulkheads.claims(lane, processes[lane], backlog, now, room=room)
+            leased = self._lease(session, lane, [claim for claim in claims if claim.most], limit=room, now=now)
             look.messages.extend(Message(job, is_load=False) for job in leased)
-            look.wants_room |= len(leased) == room
+            got = Counter(job.task for job in leased)
+            look.wants_room |= len(leased) == room or any(got[claim.task] == claim.most for claim in claims)
+
+    def _lease(
+        self, session: Session, lane: str, claims: Sequence[Claim], *, limit: int, now: datetime
+    ) -> list[Leased]:
+        if not claims:
+            return []
+        jobs.relax_commit(session)
+        leased = jobs.lease_due(session, lane, claims, limit=limit, now=now)
+        self._bulkheads.served(leased)
+        return leased
 
 
 def message_kwargs(message: Message) -> dict[str, Any]:

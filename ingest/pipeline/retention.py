@@ -96,11 +96,8 @@ def _step(context: Context, what: str, days: int, span: Span) -> Tally:
         return Tally(what, 0)
     if what in DATASETS:
         return delete_days(context, what, span)
-    if what == "archive":
-        return delete_segments(context, span)
-    if what == "fetch_log":
-        return delete_log(context, span)
-    return delete_in_order(context, what, span)
+    own = {"archive": delete_segments, "fetch_log": delete_log}.get(what)
+    return own(context, span) if own is not None else delete_in_order(context, what, span)
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 
 from ingest import providers
 from ingest.errors import FixRequest, UnknownName
+from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.jobs import JobOptions
 from ingest.providers.contract import Facts
-from ingest.settings import BadSetting, Preset, Settings, base_urls, credential, parse_limits
+from ingest.settings import BadSetting, Preset, Settings, base_urls, parse_limits
 from ingest.transport.breaker import POLICIES as BREAKERS
 from ingest.transport.breaker import BreakerPolicy
 from ingest.transport.retry import POLICIES, Policy
@@ -131,8 +132,7 @@ def check_settings(config: Settings) -> None:
     for name in config.tickfarm_providers:
         _check_provider(config, name, providers.names())
     for facts in (providers.get(name).facts for name in providers.names()):
-        if facts.key is not None:
-            credential(config, facts.key.env)
+        keys_of(config, facts)
 
 
 def _check_provider(config: Settings, name: str, known: Sequence[str]) -> None:
@@ -156,7 +156,7 @@ def _check_plan(config: Settings, facts: Facts) -> None:
         raise BadSetting(f"{where}__PLAN: {UnknownName('plan', own.plan, facts.plans or (), provider=facts.name)}")
     if own.limits is None or config.tickfarm_sandbox_url is not None:
         return
-    if facts.key is not None and credential(config, facts.key.env):
+    if keys_of(config, facts):
         return
     stated = facts.limits if facts.keyless_limits is None else facts.keyless_limits
     for limit in parse_limits(own.limits, where):

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.records import Parsed, Reject
 from ingest.market.symbols import is_pair, validate
 from ingest.market.times import first_date
@@ -90,7 +90,7 @@ _MINUTES_WAIT_S, _SHORT_WAIT_S = 600.0, 10.0
 _FAMILIES: dict[str, tuple[type[TickfarmError], str]] = {
     "M": (TryAgain, "its side failed"),
     "X": (TryAgain, "its service is not available now"),
-    "A": (FixRequest, "the API key was refused; set NASDAQ_DATA_LINK_API_KEY to a valid one"),
+    "A": (KeyRefused, "the API key was refused; set NASDAQ_DATA_LINK_API_KEY to a valid one"),
     "P": (FixRequest, "the API key in NASDAQ_DATA_LINK_API_KEY has no subscription to WIKI/PRICES"),
     "S": (FixRequest, "the request is malformed or names a column the table does not have"),
     "C": (FixRequest, "the table or code does not exist"),

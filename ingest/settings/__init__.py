@@ -6,7 +6,7 @@ Read once, by the shells (tasks, the command); the core gets values. Deliberatel
 """
 
 from ingest.settings.buckets import BucketAddress
-from ingest.settings.endpoints import base_urls, credential, provider_endpoint
+from ingest.settings.endpoints import base_urls, credential_origin, credentials, provider_endpoint, several
 from ingest.settings.fields import Days, Settings, env_file, read_settings, settings
 from ingest.settings.places import CHECKOUT, home, servers_file
 from ingest.settings.presets import (
@@ -33,7 +33,8 @@ __all__ = [
     "ProviderSettings",
     "Settings",
     "base_urls",
-    "credential",
+    "credential_origin",
+    "credentials",
     "env_file",
     "find_secret",
     "home",
@@ -43,4 +44,5 @@ __all__ = [
     "read_settings",
     "servers_file",
     "settings",
+    "several",
 ]

@@ -9,23 +9,33 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import Literal
+from zlib import crc32
 
 from ingest.settings.fields import Settings, env_file
-from ingest.settings.sources import find_secret
+from ingest.settings.sources import PROVIDERS, BadSetting, find_secret
 from ingest.wire import Endpoint, Key
 
 
 def provider_endpoint(
     config: Settings,
     *,
+    name: str,
     base_url: str,
     key_env: str | None,
     place: Literal["query", "header"],
     key_name: str,
+    turn: str = "",
 ) -> Endpoint:
-    """Return where a provider's requests go now: `base_url` is one of `base_urls`, and gets its key."""
-    value = credential(config, key_env) if key_env else ""
-    return Endpoint(base_url=base_url, key=Key(place, key_name, value) if value else None)
+    """Return where a provider's requests go now: `base_url`, which is one of `base_urls`, with a key if one is set.
+
+    `turn` chooses among several keys, the same one for the same text: a job and its attempt, so that a batch keeps to
+    one, and its repetition may take another.
+    """
+    keys = credentials(config, name=name, key_env=key_env, place=place, key_name=key_name) if key_env else ()
+    if not keys:
+        return Endpoint(base_url=base_url)
+    key = keys[crc32(turn.encode()) % len(keys)]
+    return Endpoint(base_url=base_url, key=key, pool=key.pool)
 
 
 def base_urls(config: Settings, name: str, stated: Sequence[str]) -> tuple[str, ...]:
@@ -35,12 +45,48 @@ def base_urls(config: Settings, name: str, stated: Sequence[str]) -> tuple[str, 
     return config.of_provider(name).base_urls or tuple(stated)
 
 
-def credential(config: Settings, variable: str) -> str:
-    """Return a provider's key: from the variable, the file that `<variable>_FILE` names, or `.env`; else "".
+def credentials(
+    config: Settings, *, name: str, key_env: str, place: Literal["query", "header"], key_name: str
+) -> tuple[Key, ...]:
+    """Return a provider's keys as they are set now, none twice: usually one, or none.
 
-    An empty variable counts as no key. Raises BadSetting where variable and file are both set; only beside a sandbox,
-    whose key stands in the environment, a file for the real one may be set as well.
+    Each is a budget of its own (`Key.pool`). Raises BadSetting for what can't be read, what is set twice, and several
+    keys where the provider's `several_keys` does not say that its terms allow them.
+    """
+    values, variable, _ = _given(config, key_env)
+    if len(values) > 1 and not config.of_provider(name).several_keys:
+        raise BadSetting(
+            f"{variable} holds {len(values)} keys: many providers' terms forbid more than one a person, and end the "
+            f"accounts of those who use them; if {name}'s allow it, set {PROVIDERS}__{name.upper()}__SEVERAL_KEYS=true"
+        )
+    return tuple(Key(place, key_name, value) for value in values)
+
+
+def credential_origin(config: Settings, variable: str) -> tuple[str, str]:
+    """Return in which variable a provider's keys were found, and where that is set; two empty texts without any."""
+    _, found, place = _given(config, variable)
+    return found, place
+
+
+def several(variable: str) -> str:
+    """Return the variable that holds several keys, with commas or lines between them: `.._API_KEYS`."""
+    return f"{variable}S"
+
+
+def _given(config: Settings, variable: str) -> tuple[tuple[str, ...], str, str]:
+    """Return the keys' values, their variable and where it is set. An empty variable counts as none.
+
+    One is given as the variable, in the file that `<variable>_FILE` names, or in `.env`; several the same way under
+    the name in the plural. Raises BadSetting where two of these are set; only beside a sandbox, whose key stands in the
+    environment, real ones may be set as well.
     """
     if config.tickfarm_sandbox_url and os.environ.get(variable):
-        return os.environ[variable]
-    return find_secret(variable, env_file())[0]
+        return (os.environ[variable],), variable, "environment"
+    (one, place), (many, places) = (find_secret(name, env_file()) for name in (variable, several(variable)))
+    if one and many:
+        raise BadSetting(f"{variable} and {several(variable)} are both set: keep one of them")
+    if one:
+        return (one,), variable, place
+    values = [value.strip() for line in many.splitlines() for value in line.split(",")]
+    found = tuple(dict.fromkeys(value for value in values if value))
+    return (found, several(variable), places) if found else ((), "", "")

@@ -67,6 +67,8 @@ class ProviderSettings(BaseModel):
     #: one address, or several in the order in which they are tried
     base_url: str | None = None
     enabled: bool = True
+    #: its terms allow that one farm uses more than one key
+    several_keys: bool = False
 
     @field_validator("pace")
     @classmethod

@@ -222,7 +222,7 @@ class Gate:
             "all": False,
         }
         if hold is not None:
-            document |= {"hold_ms": math.ceil(hold.for_s * 1000), "why": hold.reason}
+            document |= {"hold_ms": _held_ms(hold), "why": hold.reason}
         document["windows"] = _reported(ask.windows, ended, used or {})
         keys = [gate_key(ask.provider), pool_key(ask.budget), traffic_key(ask.provider)]
         said = self._run(self._report, ask.provider, keys, document)

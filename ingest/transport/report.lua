@@ -39,9 +39,9 @@ for _, window in ipairs(said.windows) do
 end
 
 if said.hold_ms then
-  local until_ms = now + said.hold_ms
+  local until_ms = said.hold_ms < 0 and -1 or now + said.hold_ms
   local before = tonumber(redis.call('HGET', pool, 'hold') or '0')
-  if before >= 0 and until_ms > before then
+  if before >= 0 and (until_ms < 0 or until_ms > before) then
     redis.call('HSET', pool, 'hold', string.format('%d', until_ms), 'why', said.why)
   end
 end

@@ -23,6 +23,7 @@ from ingest.pipeline.fetch import Outcome, fetch
 from ingest.pipeline.jobs import Leased, NewJob
 from ingest.pipeline.normalize import normalize
 from ingest.pipeline.store import store
+from tests.pipeline.transitions import lease_all
 from tests.sandbox.conftest import SandboxClient
 
 LANES = ("live", "standard", "backfill", "maintenance")
@@ -94,7 +95,7 @@ class Farm:
             self.let_waits_pass()
         until = datetime.now(UTC) + within
         with self.context.sessions.begin() as session:
-            leased = [job for lane in LANES for job in jobs.lease_due(session, lane, limit=100, now=until)]
+            leased = [job for lane in LANES for job in lease_all(session, lane, limit=100, now=until)]
         started = []
         for job in leased:
             with self.context.sessions.begin() as session:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ingest import providers
 from ingest.errors import FixRequest, UnknownName
 from ingest.market.intervals import bar_open, seconds_of
-from ingest.pipeline import jobs
 from ingest.pipeline.follow import JOB_ROWS, follow, plan_history, unfollow
+from tests.pipeline.transitions import lease_all
 
 NOW = datetime(2024, 3, 5, 12, 34, 56, 789, tzinfo=UTC)
 BINANCE, NASDAQ = providers.get("binance"), providers.get("nasdaq_data_link")
@@ -156,7 +156,7 @@ def test_plans_that_overlap_share_the_chunks_between_their_ends(farm, plan):
 
 def test_history_is_owed_newest_first_on_the_backfill_lane(farm, plan, step):
     plan(NOW - timedelta(days=12), NOW, names=("BTC-USDT", "ETH-USDT"))
-    leased = step(jobs.lease_due, "backfill", limit=100, now=NOW + timedelta(seconds=1))
+    leased = step(lease_all, "backfill", limit=100, now=NOW + timedelta(seconds=1))
     order = [job["start"] for job in (dict(one.kwargs) for one in sorted(leased, key=lambda one: due(farm, one.id)))]
     assert order == sorted(order, reverse=True)
     assert {one.priority for one in leased} == {4}

@@ -11,7 +11,7 @@ from ingest.errors import LeaseLost
 from ingest.pipeline import jobs
 from ingest.pipeline.backlog import look_at
 from tests.pipeline.farm import new_job
-from tests.pipeline.transitions import ROW, begun, fetched, lease, now
+from tests.pipeline.transitions import ROW, begun, fetched, lease, lease_all, now
 
 
 def ends(job):
@@ -174,7 +174,7 @@ def test_a_job_put_back_waits_until_then_and_counts_only_real_failures(farm, ste
         (until, None, None, "later", 0)
     ]
     assert lease(step) == []
-    [again] = step(jobs.lease_due, "standard", limit=1, now=until)
+    [again] = step(lease_all, "standard", limit=1, now=until)
     assert (again.attempt, again.failures) == (2, failures)
 
 
@@ -210,8 +210,10 @@ def test_the_backlog_at_a_glance_says_what_is_due_where_what_runs_and_when_to_lo
     later = now() + timedelta(hours=1)
     owe(lane="standard", due_at=later)
     step(jobs.mark_fetched, running.id, running.attempt, payload_key="k", payload_bytes=7)
-    seen = step(look_at, ["live", "standard", "backfill"], now())
-    assert (seen.due, dict(seen.in_flight), seen.payload_bytes) == ({"backfill"}, {"standard": 1}, 7)
+    seen = step(look_at, now())
+    task = "tasks.fetch.binance"
+    assert (seen.due, dict(seen.in_flight), seen.payload_bytes) == ({"backfill": {task}}, {"standard": 1}, 7)
+    assert (seen.leased, seen.slow) == ({}, set())
     assert seen.next_due_at == later
-    seen = step(look_at, ["standard"], later)
-    assert (seen.due, seen.next_due_at) == ({"standard"}, None)
+    seen = step(look_at, later)
+    assert (seen.due, seen.next_due_at) == ({"backfill": {task}, "standard": {task}}, None)

@@ -12,7 +12,7 @@ import pytest
 from ingest.errors import LeaseLost
 from ingest.pipeline import jobs
 from tests.pipeline.farm import new_job
-from tests.pipeline.transitions import ROW, begun, fetched, lease
+from tests.pipeline.transitions import ROW, begun, fetched, lease, lease_all
 
 
 def run_out(farm, job_id):
@@ -164,7 +164,7 @@ def test_racing_leaders_never_lease_a_job_twice(farm, step):
     def take(_):
         together.wait(10)
         taken = []
-        while batch := step(jobs.lease_due, "standard", limit=7, now=datetime.now(UTC)):
+        while batch := step(lease_all, "standard", limit=7, now=datetime.now(UTC)):
             taken += [(job.id, job.attempt) for job in batch]
         return taken
 

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy.orm import Session
+
+from ingest import providers
 from ingest.pipeline import jobs
+from ingest.pipeline.claims import Claim
+from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.jobs import Leased
 
 ROW = "SELECT state, attempt, failures, lost_leases FROM jobs WHERE id = :id"
@@ -20,9 +25,15 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def lease_all(session: Session, lane: str, *, limit: int, now: datetime) -> list[Leased]:
+    """Lease what is due of all providers, as if each had the lane to itself."""
+    claims = [Claim(f"{FETCH_PREFIX}{name}", limit) for name in providers.names()]
+    return jobs.lease_due(session, lane, claims, limit=limit, now=now)
+
+
 def lease(step: Step, *, lane: str = "standard", limit: int = 10) -> list[Leased]:
     """Lease what is due."""
-    leased: list[Leased] = step(jobs.lease_due, lane, limit=limit, now=now())
+    leased: list[Leased] = step(lease_all, lane, limit=limit, now=now())
     return leased
 
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from ingest.pipeline import jobs
+from tests.pipeline.transitions import lease_all
 from tests.tasks.load import PAIRS, bars_job, owe
 from tests.tasks.memory import resident_mib
 from tests.waiting import until
@@ -31,7 +32,7 @@ def defer_directly(farm, count):
         now = farm.now()
         owe(farm, *(bars_job(f"told:{first + at:05}", PAIRS[at % 4]) for at in range(min(1000, count - first))))
         with farm.context.sessions.begin() as session:
-            for job in jobs.lease_due(session, "backfill", limit=1000, now=now + timedelta(minutes=1)):
+            for job in lease_all(session, "backfill", limit=1000, now=now + timedelta(minutes=1)):
                 due_at = now + timedelta(seconds=RETRY_AFTER_S)
                 jobs.put_back(session, job.id, job.attempt, due_at=due_at, reason="429", is_failure=False)
 

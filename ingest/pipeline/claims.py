@@ -1,0 +1,62 @@
+"""Claims: which due jobs of a lane are served next, so that whose task holds least comes first.
+
+Deliberately not here: how much a task may claim (bulkheads), leasing (jobs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CTE, Integer, Text, func, literal, or_, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from models import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How many jobs of a task may be leased now, and how many it holds already."""
+
+    task: str
+    most: int
+    held: int = 0
+
+
+def served_next(lane: str, claims: Sequence[Claim], *, limit: int, now: datetime) -> CTE:
+    """Return `id` and `rank` of up to `limit` due jobs, locked: one row each. Rows another leader holds are skipped.
+
+    Each task's jobs are found by an index, whoever waits before them. Among tasks that hold as much the priority
+    decides, then the claims' order.
+    """
+    columns = {"task": Text, "most": Integer, "held": Integer}
+    arrays: list[Any] = [literal([getattr(one, name) for one in claims], ARRAY(kind)) for name, kind in columns.items()]
+    claim = func.unnest(*arrays).table_valued(*columns, with_ordinality="turn").render_derived("claim")
+    theirs = (
+        select(Job.id, Job.priority, Job.due_at)
+        .where(Job.state == "due", Job.lane == lane, Job.task == claim.c.task, Job.due_at <= now)
+        # Expired, but not swept yet.
+        .where(or_(Job.expires_at.is_(None), Job.expires_at >= func.now()))
+        .order_by(Job.priority, Job.due_at)
+        .limit(claim.c.most)
+        .with_for_update(skip_locked=True)
+        .lateral("theirs")
+    )
+    place = claim.c.held + func.row_number().over(
+        partition_by=claim.c.turn, order_by=(theirs.c.priority, theirs.c.due_at)
+    )
+    ranked = (
+        select(theirs.c.id, theirs.c.priority, claim.c.turn, place.label("place"))
+        .select_from(claim.join(theirs, true()))
+        .subquery("ranked")
+    )
+    order = (ranked.c.place, ranked.c.priority, ranked.c.turn)
+    return (
+        select(ranked.c.id, func.row_number().over(order_by=order).label("rank"))
+        .order_by(*order)
+        .limit(limit)
+        .cte("picked")
+        .prefix_with("MATERIALIZED")
+    )
