@@ -8,7 +8,7 @@ RUN awk '/^[a-z]/ { wanted = /^uv==/ } wanted' requirements.lock > uv.txt \
     && python -m pip install --no-cache-dir --require-hashes -r uv.txt \
     && python -m venv /venv
 # The lock as constraints: its versions and hashes hold, and only what pyproject.toml needs to run is installed.
-RUN uv pip install --python /venv/bin/python --no-cache --compile-bytecode --constraint requirements.lock -r pyproject.toml
+RUN uv pip install --python /venv/bin/python --no-cache --compile-bytecode --constraint requirements.lock --extra s3 -r pyproject.toml
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 tickfarm \

@@ -17,7 +17,15 @@ from typing import Any, Literal
 
 from benchmarks.fault_play import Played, days, p95_ms, play
 from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.fault_table import HEALTHY, HEALTHY_INSTRUMENT, ILL, ILL_INSTRUMENTS, SCENARIOS, SHORT_WAITS
+from benchmarks.fault_table import (
+    HEALTHY,
+    HEALTHY_INSTRUMENT,
+    ILL,
+    ILL_INSTRUMENTS,
+    MAX_ANSWER_BYTES,
+    SCENARIOS,
+    SHORT_WAITS,
+)
 from benchmarks.fault_verdict import healthy_failed, healthy_s
 from benchmarks.forwarder import Forwarder, forwarding
 from benchmarks.stage import Stage, context_of, running, running_farm, stage, until
@@ -191,6 +199,7 @@ def _settings(sandbox_url: str, schedule: Path, transport: str) -> dict[str, str
         "TICKFARM_SANDBOX_URL": "",
         "TICKFARM_SCHEDULE_FILE": str(schedule),
         "TICKFARM_TRANSPORT": transport,
+        "TICKFARM_MAX_ANSWER_BYTES": str(MAX_ANSWER_BYTES),
         **{_address_of(name): f"{sandbox_url}/{name}" for name in providers.names()},
         **ours,
     }

@@ -64,10 +64,11 @@ def check(context: Context, now: datetime) -> list[Event]:
     context.redis.hset(_LEANINGS, mapping={name: one.leaning for name, one in settled.items()})
     context.redis.expire(_LEANINGS, _FORGET_AFTER_S)
     for event in changed:
-        is_worse = RANK[cast(State, event.after)] > RANK["HEALTHY"]
-        (log.warning if is_worse else log.info)(
-            "health_changed", provider=event.provider, before=event.before, after=event.after, reason=event.reason
-        )
+        fields = {"before": event.before, "after": event.after, "reason": event.reason}
+        if RANK[cast(State, event.after)] > RANK["HEALTHY"]:
+            log.warning("health_changed", provider=event.provider, **fields)
+        else:
+            log.info("health_changed", provider=event.provider, **fields)
     events.publish(context.redis, changed)
     return changed
 

@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.fault_table import HEALTHY, ILL, SHORT_WAITS
+from benchmarks.fault_table import HEALTHY, ILL, MAX_ANSWER_BYTES, SHORT_WAITS
 from benchmarks.forwarder import Forwarder, forwarding
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
@@ -24,7 +24,6 @@ from tests.faults.in_process import InProcess
 from tests.sandbox.conftest import running_sandbox
 
 NOWHERE = "http://ill-provider.invalid"
-MIB = 1024 * 1024
 #: The last of them: tests that take one in turn (tests/conftest.py) come there last.
 REDIS_DATABASE = 63
 
@@ -64,7 +63,7 @@ def context_at(
                 "tickfarm_sandbox_url": url,
                 "tickfarm_archive_dir": archive,
                 "tickfarm_pace": False,
-                "tickfarm_max_answer_bytes": 4 * MIB,
+                "tickfarm_max_answer_bytes": MAX_ANSWER_BYTES,
                 "tickfarm_providers": {ILL: SHORT_WAITS},
             }
             | changes

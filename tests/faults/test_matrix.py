@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks.fault_play import days, play
 from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.fault_table import SCENARIOS, Scenario
+from benchmarks.fault_table import SCENARIOS, SHORT_WAITS, Scenario
 from benchmarks.fault_verdict import healthy_failed
 from tests.faults.conftest import OpenContext
 from tests.faults.in_process import HealthyPolls, InProcess, polling
@@ -23,19 +23,16 @@ from tests.waiting import until
 
 DAY_ROWS = 1_440
 QUIET_POLLS = 20
-#: Ill and healthy share a process here, and with it Python's lock: a poll may wait while a page is parsed.
-SHARED_PROCESS_S = 0.05
 
 _days = days(DAY_ROWS)
 
 
 @dataclass
 class Neighbour:
-    """The healthy provider's polls: the ones while nobody was ill, and the ones while somebody was (seconds each)."""
+    """The healthy provider's polls, and what each took while nobody was ill (seconds)."""
 
     polls: HealthyPolls
     quiet: list[float] = field(default_factory=list)
-    beside: list[float] = field(default_factory=list)
 
     def rest(self) -> None:
         """Take some polls while nobody is ill."""
@@ -58,7 +55,6 @@ def test_a_day_from_an_ill_provider_is_whole_or_reported(
     ground: InProcess, neighbour: Neighbour, scenario: Scenario
 ) -> None:
     played = play(ground, scenario, _days)
-    neighbour.beside += played.healthy
     row = played.figures(neighbour.quiet)
     assert (row["unreported"], row["duplicates"], row["sent_while_banned"]) == (0, 0, 0), row
     assert row["as_expected"], row
@@ -69,13 +65,11 @@ def test_a_day_from_an_ill_provider_is_whole_or_reported(
         assert healthy_failed(session) == 0
 
 
-def test_polls_of_a_healthy_provider_took_no_longer_while_another_was_ill(
-    ground: InProcess, neighbour: Neighbour
-) -> None:
+def test_polls_of_a_healthy_provider_do_not_wait_for_one_that_hangs(ground: InProcess, neighbour: Neighbour) -> None:
     hung = next(one for one in SCENARIOS if one.name == "hung_socket")
-    neighbour.beside += play(ground, hung, _days).healthy
+    beside = play(ground, hung, _days, at_least_s=2 * SHORT_WAITS["timeout_s"]).healthy
     neighbour.rest()
-    # The median, because two to four polls fall into a scenario and other tests share the machine. What p95 does is
-    # measured by the command, with workers of their own.
-    before, beside = median(neighbour.quiet), median(neighbour.beside)
-    assert beside <= max(1.5 * before, before + SHARED_PROCESS_S), (neighbour.quiet, neighbour.beside)
+    assert len(beside) >= 3
+    # Half a batch's time: a poll that waited for the hung one would wait for most of it. By how much p95 moves is
+    # measured by the command, with workers of their own: here both share a process, and the machine with other tests.
+    assert median(beside) <= median(neighbour.quiet) + SHORT_WAITS["timeout_s"] / 2, (neighbour.quiet, beside)

@@ -66,7 +66,7 @@ def end(farm):
 
 def served(leader, processes=2, *, after=timedelta(0)):
     """Return how many messages each task gets from one look."""
-    look = leader.look(NOW + after, dict.fromkeys(LANES, processes))
+    look = leader.look(datetime.now(UTC) + after, dict.fromkeys(LANES, processes))
     return Counter(message.job.task for message in look.messages)
 
 
@@ -121,7 +121,7 @@ def test_a_long_history_leaves_the_others_their_turn_and_takes_what_room_is_left
 def test_messages_go_out_in_turns_so_that_no_child_waits_behind_one_providers_three(leader, owe_many):
     owe_many("standard", priority=1)(A)
     owe_many("standard", priority=4)(B)
-    messages = leader.look(NOW, dict.fromkeys(LANES, 2)).messages
+    messages = leader.look(datetime.now(UTC), dict.fromkeys(LANES, 2)).messages
     assert [message.job.task for message in messages] == [A, B] * 3
 
 
@@ -189,11 +189,11 @@ def test_a_look_wants_room_while_a_share_is_full_and_not_when_all_is_leased(lead
     owe = owe_many("live")
     owe(A, B, count=1)
     processes = dict.fromkeys(LANES, 2)
-    assert leader.look(NOW, processes).wants_room, "there may be more than it took"
-    assert not leader.look(NOW, processes).wants_room
+    assert leader.look(datetime.now(UTC), processes).wants_room, "there may be more than it took"
+    assert not leader.look(datetime.now(UTC), processes).wants_room
     owe(A, count=1)
-    assert leader.look(NOW, processes).wants_room
-    assert leader.look(NOW, processes).wants_room, "the share is full still"
+    assert leader.look(datetime.now(UTC), processes).wants_room
+    assert leader.look(datetime.now(UTC), processes).wants_room, "the share is full still"
 
 
 def test_what_waits_to_be_loaded_is_not_held_by_its_provider(farm, leader, owe_many):

@@ -1,4 +1,7 @@
-"""Retention on a real worker: owed by the leader or called by hand, it deletes, ends its job, and returns what went."""
+"""Upkeep on a real worker, owed by the leader or called by hand: retention deletes what is old, health reports changes.
+
+Each ends its job, is run once, and returns what it did.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ def hand(shared_farm):
     with shared_farm.client() as app:
         app.loader.import_task_module("tasks.fetch")
         app.loader.import_task_module("tasks.retention")
+        app.loader.import_task_module("tasks.health")
         yield app
 
 
@@ -85,3 +89,20 @@ def test_a_message_that_waited_longer_than_its_job_is_good_for_runs_nothing(shar
     assert (late.state, late.started_at, late.lease_until) == ("expired", None, None)
     assert shared_farm.value("SELECT count(*) FROM fetch_log") == 0
     assert old_jobs(shared_farm) == 3
+
+
+def test_a_check_of_health_reports_what_the_leaders_fetches_did_to_a_provider(shared_farm, hand):
+    shared_farm.rows("DELETE FROM provider_events")
+    owe(shared_farm, bars_job("poll", "BTC-USDT", due_at=datetime.now(UTC)))
+    shared_farm.wait_for("SELECT state = 'done' FROM jobs WHERE key = 'poll'", within_s=WAIT_S)
+    for count in (1, 2):
+        owe(shared_farm, NewJob(f"check {count}", "tasks.health", "maintenance", {}, due_at=datetime.now(UTC)))
+        done = "SELECT state = 'done' FROM jobs WHERE key = :key"
+        shared_farm.wait_for(done, key=f"check {count}", within_s=WAIT_S)
+    assert shared_farm.job("check 1").result == {"rows": 0, "changed": {}}
+    assert shared_farm.job("check 2").result == {"rows": 0, "changed": {"binance": "HEALTHY"}}
+    assert hand.send_task("tasks.health").get(timeout=WAIT_S)["changed"] == {}
+    assert shared_farm.rows("SELECT provider, kind, before, after FROM provider_events") == [
+        ("binance", "health", "IDLE", "HEALTHY")
+    ]
+    assert shared_farm.letters() == []
