@@ -82,14 +82,16 @@ class Polls:
         found = {
             "quotes": count("SELECT count(*) FROM quotes"),
             "stored in the ledger": count("SELECT coalesce(sum(stored), 0) FROM ledger"),
-            "good requests in the fetch log": count("SELECT coalesce(sum(requests - failed), 0) FROM fetch_log"),
+            "good requests in the fetch log": count(
+                "SELECT coalesce(sum(requests - failed), 0) FROM fetch_log WHERE kind = 'batch'"
+            ),
             "findings": count("SELECT count(*) FROM findings"),
             "jobs in trouble": count("SELECT count(*) FROM jobs WHERE state = 'dead' OR lost_leases + failures > 0"),
         }
         expected = dict.fromkeys(found, rows) | {"findings": 0, "jobs in trouble": 0}
         if found != expected:
             raise RuntimeError(f"expected {expected}, found {found}")
-        return round(100 * rows / count("SELECT sum(requests) FROM fetch_log"), 3)
+        return round(100 * rows / count("SELECT sum(requests) FROM fetch_log WHERE kind = 'batch'"), 3)
 
     def _work_off(self, jobs: int, *, every: timedelta | None = None) -> None:
         now = datetime.now(UTC)
