@@ -194,7 +194,7 @@ def test_every_key_in_redis_is_one_that_the_operators_page_lists_and_none_of_our
     address = json.loads((home / "servers.json").read_text())["redis_url"]
     with closing(redis.Redis.from_url(address, decode_responses=True)) as client:
         keys = {key: client.ttl(key) for key in client.scan_iter()}
-    assert {"tickfarm:workers", "tickfarm:pace:binance"} <= keys.keys()
+    assert {"tickfarm:workers", "tickfarm:gate:binance"} <= keys.keys()
     assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in patterns)] == []
     assert [key for key, ttl in keys.items() if key.startswith("tickfarm:") and ttl == -1] == []
 

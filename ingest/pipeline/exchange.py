@@ -36,6 +36,8 @@ from ingest.wire import Answer, Endpoint, Failure, Limit, Request
 MOST_AT_ONCE = 1_000
 #: A hold that only a person lifts: jobs come back this often to see.
 HELD_WAIT_S = 600.0
+#: A refused credential is tried again after this: somebody is told by then (`tickfarm keys`), and a ban is far off.
+REFUSED_WAIT_S = 600.0
 
 _grants = itertools.count()
 
@@ -278,11 +280,12 @@ def _ended(one: Outcome, now: datetime) -> Ended:
 def _hold_of(outcomes: Sequence[Outcome]) -> Hold | None:
     """Return how long the provider wants no more requests at all, if it has said so: a ban begins with going on.
 
-    A credential that it does not take is held until it is replaced, which makes it another one.
+    A credential that it does not take rests for ten minutes: a new one has a name of its own and waits for nothing, and
+    a provider that said so by mistake is asked again.
     """
     refused = next((one.error for one in outcomes if isinstance(one.error, KeyRefused)), None)
     if refused is not None:
-        return Hold(math.inf, str(refused))
+        return Hold(REFUSED_WAIT_S, str(refused))
     slow = [one for one in outcomes if isinstance(one.error, SlowDown)]
     waits = [one.decision.delay_s for one in slow if isinstance(one.decision, Defer | RetryLater)]
     return Hold(max(waits), f"{slow[0].error}") if waits else None

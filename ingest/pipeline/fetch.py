@@ -20,7 +20,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.errors import FixRequest, SlowDown, UnknownName
+from ingest.errors import SlowDown, UnknownName
 from ingest.payloads import pack, payload_key
 from ingest.pipeline import dead_letters, jobs, provider_state
 from ingest.pipeline.calls import FetchCall, check_call, within_reach
@@ -28,7 +28,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.exchange import Sender
 from ingest.pipeline.fetch_log import Asker, Ending, log_rows
 from ingest.pipeline.jobs import Leased
-from ingest.pipeline.parts import Part, part_job
+from ingest.pipeline.parts import Part, can_be_split, part_job
 from ingest.pipeline.schedule import followed_of
 from ingest.pipeline.sending import Sent, Trouble, send
 from ingest.pipeline.terms import refuse_disabled
@@ -209,7 +209,7 @@ def _whole(session: Session, job: Leased, sent: Sent, now: datetime, reason: str
 
 
 def _can_be_split(troubles: Sequence[Trouble]) -> bool:
-    return any(isinstance(one.error, FixRequest) and len(one.request.instruments) > 1 for one in troubles)
+    return any(can_be_split(one.error, one.request) for one in troubles)
 
 
 def _delay_s(decision: Decision) -> float:
@@ -240,7 +240,7 @@ def _file_part(session: Session, call: FetchCall, job: Leased, part: Part) -> No
         jobs.insert_jobs(session, children)
         return
     [request] = part.requests
-    if isinstance(part.error, FixRequest) and len(request.instruments) > 1:
+    if can_be_split(part.error, request):
         # One bad name must not cost the others: each half is asked for again by itself.
         jobs.insert_jobs(session, children)
         return

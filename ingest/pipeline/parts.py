@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ingest.errors import FixRequest, TickfarmError
+from ingest.errors import FixRequest, KeyRefused, TickfarmError
 from ingest.payloads import request_to
 from ingest.pipeline.calls import FetchCall
 from ingest.pipeline.jobs import Leased, NewJob
@@ -33,13 +33,18 @@ class Part:
     is_dead: bool = False
 
 
+def can_be_split(error: TickfarmError | None, request: Request) -> bool:
+    """Say whether a part of a request that can't work may: one of its instruments may be what is wrong with it."""
+    is_wrong = isinstance(error, FixRequest) and not isinstance(error, KeyRefused)
+    return is_wrong and len(request.instruments) > 1
+
+
 def part_job(call: FetchCall, job: Leased, part: Part) -> list[NewJob]:
     """Return the job (or jobs) that a part is owed as.
 
     A request for several instruments that can never work as asked is cut in half, until the bad name stands alone.
     """
-    is_split = part.is_dead and isinstance(part.error, FixRequest) and len(part.requests[0].instruments) > 1
-    if is_split:
+    if part.is_dead and can_be_split(part.error, part.requests[0]):
         names = part.requests[0].instruments
         halves = (names[: len(names) // 2], names[len(names) // 2 :])
         return [_child(job, part, _call_kwargs(call) | {"instruments": list(half)}) for half in halves]

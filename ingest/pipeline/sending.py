@@ -6,7 +6,6 @@ request that was to be sent ends up in exactly one of three places: an answer, a
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from ingest.errors import BadData, TickfarmError
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import HELD_WAIT_S, Exchanged, Line, Outcome, Sender, endpoint_of, exchange
+from ingest.pipeline.exchange import Exchanged, Line, Outcome, Sender, endpoint_of, exchange
 from ingest.pipeline.fetch_log import Trace
 from ingest.pipeline.terms import terms_of
 from ingest.providers.contract import Provider
@@ -110,8 +109,7 @@ def send(
         rounds += bool(done.outcomes)
         _take(sent, done)
         if sent.hold is not None:
-            for_s = sent.hold.for_s
-            sent.left_wait_s, sent.left_reason = HELD_WAIT_S if math.isinf(for_s) else for_s, sent.hold.reason
+            sent.left_wait_s, sent.left_reason = sent.hold.for_s, sent.hold.reason
             break
         is_long = done.wait_s > MAX_SLEEP_S or time.monotonic() + done.wait_s >= deadline
         if done.wait_s and (is_long or not done.is_turn):

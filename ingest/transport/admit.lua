@@ -18,8 +18,8 @@ for _, window in ipairs(ask.windows) do
   if has_grant(window, 'seed:' .. ask.job) then return cjson.encode({state = 'confess'}) end
 end
 
-local function wait(ms, why, changes)
-  return cjson.encode({state = 'wait', wait_ms = math.ceil(ms), why = why, changes = changes})
+local function wait(ms, why)
+  return cjson.encode({state = 'wait', wait_ms = math.ceil(ms), why = why})
 end
 
 -- The provider's hash outlives its credentials' by hours: a hold in it is there, or is seeded again with these.

@@ -182,7 +182,10 @@ class Gate:
         if said["state"] == "wait":
             wait_ms = said["wait_ms"]
             return Admission(
-                ask, wait_s=math.inf if wait_ms < 0 else wait_ms / 1000, reason=said["why"], transitions=transitions
+                ask,
+                wait_s=math.inf if wait_ms < 0 else wait_ms / 1000,
+                reason=said["why"],
+                transitions=transitions,
             )
         return Admission(
             ask,

@@ -27,6 +27,7 @@ from ingest.pipeline.fetch import fetch
 from ingest.pipeline.jobs import NewJob
 from ingest.pipeline.store import store
 from models import IN_FLIGHT, Job
+from tests.pipeline.transitions import lease_all
 
 #: Far above what any scenario needs (the longest waits about 5 s), far below the test's own limit.
 PATIENCE_S = 60.0
@@ -75,7 +76,7 @@ class InProcess:
 def run_due(context: Context, lane: str) -> int:
     """Lease what is due in a lane and run it as its worker would; return how many jobs that were."""
     with context.sessions.begin() as session:
-        leased = jobs.lease_due(session, lane, limit=10, now=datetime.now(UTC))
+        leased = lease_all(session, lane, limit=10, now=datetime.now(UTC))
     for one in leased:
         with context.sessions.begin() as session:
             job = jobs.start(session, one.id, one.attempt)

@@ -5,8 +5,6 @@ Deliberately not here: the job that was banned itself (test_matrix).
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.fault_play import days, play
 from benchmarks.fault_table import Arm, Scenario
 from tests.faults.in_process import InProcess
@@ -16,7 +14,6 @@ THREE_SERIES = 3
 BAN = Scenario("418_ban_of_three_series", (Arm("ban", 1, {"seconds": 2.9}),))
 
 
-@pytest.mark.xfail(strict=True, reason="waits are kept by the job; the farm-wide gate (issue 4) holds the provider")
 def test_while_one_job_waits_out_a_ban_no_other_job_of_the_provider_is_sent(ground: InProcess) -> None:
     played = play(ground, BAN, days(1_440, THREE_SERIES))
     row = played.figures([])

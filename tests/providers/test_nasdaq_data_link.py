@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import BadData, FixRequest, SlowDown, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
 from ingest.providers import nasdaq_data_link as nasdaq
 from ingest.providers.contract import Query
 from tests.providers.payloads import answer, payload
@@ -163,8 +163,8 @@ def test_a_cursor_that_stands_still_ends_the_paging_and_is_bad_data():
         (429, "minute_limit", {}, SlowDown, 600.0, "too many calls"),
         (429, "minute_limit", {"retry-after": "3"}, SlowDown, 3.0, "too many calls"),
         (429, "prices", {"retry-after": "3"}, SlowDown, 3.0, "slow down"),
-        (400, "bad_key", {}, FixRequest, None, "NASDAQ_DATA_LINK_API_KEY"),
-        (200, "bad_key", {}, FixRequest, None, "NASDAQ_DATA_LINK_API_KEY"),
+        (400, "bad_key", {}, KeyRefused, None, "NASDAQ_DATA_LINK_API_KEY"),
+        (200, "bad_key", {}, KeyRefused, None, "NASDAQ_DATA_LINK_API_KEY"),
         (403, "not_subscribed", {}, FixRequest, None, "subscription"),
         (422, "bad_column", {}, FixRequest, None, "column"),
         (500, "bad_column", {}, TryAgain, None, "HTTP 500"),
