@@ -20,7 +20,13 @@ INTERVAL: Final = "1m"
 
 #: Settings of the ill provider, as `TICKFARM_PROVIDERS__<NAME>__<FIELD>`: production's waits, made short. A batch is
 #: cut after a second, failures wait 0.05, 0.1 and 0.2 s. Any other wait of the farm that must be shorter goes here.
-SHORT_WAITS: Final[Mapping[str, float]] = {"retry_base_s": 0.05, "retry_cap_s": 1.0, "timeout_s": 1.0}
+SHORT_WAITS: Final[Mapping[str, float]] = {
+    "retry_base_s": 0.05,
+    "retry_cap_s": 1.0,
+    "timeout_s": 1.0,
+    "breaker_open_s": 0.2,
+    "breaker_open_cap_s": 0.5,
+}
 
 #: A page of 1,000 rows has 170 kB. At the farm's own 32 MiB, unpacking two bombs takes most of the second a batch has.
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024

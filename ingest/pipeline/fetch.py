@@ -8,7 +8,6 @@ for parts that failed, findings for answers that were errors, and the job's next
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.errors import SlowDown, UnknownName
+from ingest.errors import KeyRefused, SlowDown, UnknownName
 from ingest.payloads import pack, payload_key
 from ingest.pipeline import dead_letters, jobs, provider_state
 from ingest.pipeline.calls import FetchCall, check_call, within_reach
@@ -152,9 +151,8 @@ def _note_state(session: Session, provider: str, sent: Sent, now: datetime) -> N
     provider_state.record(session, provider, sent.transitions)
     if sent.hold is None or sent.hold.for_s < provider_state.WORTH_KEEPING_S:
         return
-    kind, until = "entitlement", None
-    if not math.isinf(sent.hold.for_s):
-        kind, until = "throttled", now + timedelta(seconds=sent.hold.for_s)
+    is_refused = any(isinstance(trouble.error, KeyRefused) for trouble in sent.troubles)
+    kind, until = "entitlement" if is_refused else "throttled", now + timedelta(seconds=sent.hold.for_s)
     provider_state.keep_hold(session, provider, sent.pool, kind, until, sent.hold.reason)
 
 
