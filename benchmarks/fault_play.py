@@ -132,14 +132,15 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
         ground.lose(scenario.lost)
     since = datetime.now(UTC)
     _owe(ground, day)
-    if scenario.lost == "connection":
+    if scenario.is_outage:
         ground.work(lambda: _failures(ground, since) >= _FAILURES_BEFORE_BACK, "the provider to be missed")
-        ground.restore(scenario.lost)
+        if scenario.lost:
+            ground.restore(scenario.lost)
+        _end_illness(ground, played)
     ground.work(lambda: _is_over(ground), "the ill provider's jobs to end")
     until = datetime.now(UTC)
-    if scenario.lost == "name":
-        ground.restore(scenario.lost)
-    _end_illness(ground, played)
+    if not scenario.is_outage:
+        _end_illness(ground, played)
     with ground.sessions() as session:
         first = judge(session, day)
     letters = _requeue(ground)

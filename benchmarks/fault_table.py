@@ -53,6 +53,8 @@ class Arm:
 class Scenario:
     """One row of the matrix. `lost` names what is taken away where no answer comes at all.
 
+    `is_outage`: it ends once the provider was missed, because jobs wait for as long as it lasts.
+
     `expects`: the day is whole by itself once the fault is over; or was given up, with dead letters that name all that
     is missing, and is whole once they are requeued; or stays short, each missing row named in a finding.
     """
@@ -61,6 +63,7 @@ class Scenario:
     arms: tuple[Arm, ...] = ()
     lost: Literal["", "connection", "name"] = ""
     expects: State = "whole"
+    is_outage: bool = False
 
 
 def _status(status: int, times: int | None = 2, **arguments: Any) -> tuple[Arm, ...]:
@@ -70,15 +73,15 @@ def _status(status: int, times: int | None = 2, **arguments: Any) -> tuple[Arm, 
 _BEHIND = Arm("clock_skew", None, {"offset_s": -300})
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (
-    Scenario("persistent_500", _status(500, None), expects="given_up"),
+    Scenario("persistent_500", _status(500, None), is_outage=True),
     Scenario("503_with_retry_after", _status(503, retry_after=1, in_flight_s=_IN_FLIGHT_S)),
     Scenario("429_with_retry_after", _status(429, retry_after=1, in_flight_s=_IN_FLIGHT_S)),
     # More often than failures are forgiven: being slowed down never counts as one in the end.
     Scenario("429_without_retry_after", _status(429, 8)),
     Scenario("418_ban_until_t", (Arm("ban", 1, {"seconds": 0.9, "in_flight_s": _IN_FLIGHT_S}),)),
-    Scenario("connection_refused", lost="connection"),
+    Scenario("connection_refused", lost="connection", is_outage=True),
     Scenario("reset_mid_body", (Arm("reset_midway", 4),)),
-    Scenario("dns_failure", lost="name", expects="given_up"),
+    Scenario("dns_failure", lost="name", is_outage=True),
     Scenario("hung_socket", (Arm("hang"),)),
     Scenario("1_byte_a_second", (Arm("drip"),)),
     Scenario("endless_body", (Arm("endless", arguments={"interval_s": 0}),)),

@@ -286,7 +286,7 @@ def _hold_of(outcomes: Sequence[Outcome]) -> Hold | None:
     refused = next((one.error for one in outcomes if isinstance(one.error, KeyRefused)), None)
     if refused is not None:
         return Hold(REFUSED_WAIT_S, str(refused))
-    slow = [one for one in outcomes if isinstance(one.error, SlowDown)]
+    slow = [one for one in outcomes if isinstance(one.error, SlowDown) or (one.error and one.error.retry_after_s)]
     waits = [one.decision.delay_s for one in slow if isinstance(one.decision, Defer | RetryLater)]
     return Hold(max(waits), f"{slow[0].error}") if waits else None
 

@@ -63,9 +63,10 @@ for _, window in ipairs(ask.windows) do
   refresh(window)
   local first = cost_of_first(window, 1)
   local cap = math.max(window.amount - math.floor(window.amount * ask.reserve), math.min(first, window.amount))
-  if not ask.live then
-    local wanted = tonumber(redis.call('HGET', window.key, 'live') or '0')
-    if wanted > now and window.used + first > 0 then cap = math.min(cap, window.used) end
+  local wanted = ask.live and 0 or tonumber(redis.call('HGET', window.key, 'live') or '0')
+  if wanted > now then
+    -- Live work waits for this window: it goes first, and everybody else asks again after it.
+    longest, granted = math.max(longest, wanted - now), 0
   end
   local fits = fitting(window, count, cap)
   local chunk = count
@@ -95,6 +96,7 @@ end
 for _, breaker in ipairs(ask.breakers) do gens[#gens + 1] = breaker.gen end
 for _, window in ipairs(ask.windows) do
   take(window, ask.grant, cost_of_first(window, granted), ask.deadline_ms)
+  if ask.live then redis.call('HDEL', window.key, 'live') end
 end
 return cjson.encode({
   state = 'go', granted = granted, base = base, probe = probed ~= nil, gens = gens, changes = changes,
