@@ -178,22 +178,16 @@ class Gate:
             else:
                 self._confess(ask, since_begin)
             said = self._run(self._admit, ask.provider, keys, document)
-        transitions = _transitions(said.get("changes") or ())
         if said["state"] == "wait":
             wait_ms = said["wait_ms"]
-            return Admission(
-                ask,
-                wait_s=math.inf if wait_ms < 0 else wait_ms / 1000,
-                reason=said["why"],
-                transitions=transitions,
-            )
+            return Admission(ask, wait_s=math.inf if wait_ms < 0 else wait_ms / 1000, reason=said["why"])
         return Admission(
             ask,
             granted=said["granted"],
             base=said["base"],
             is_probe=said["probe"],
             generations=tuple(said["gens"]),
-            transitions=transitions,
+            transitions=_transitions(said["changes"] or ()),
         )
 
     def report(

@@ -89,7 +89,8 @@ def test_all_processes_together_hold_the_most_connections_open_and_not_one_more(
                 wait(answering, timeout=0.05)
         answers = [answer.result() for answer in answering]
         assert sorted(answers) == [*["held"] * (most // wanted + 1), f"none {FULL_WAIT_S}"]
-        assert max(leased) == leases.leased() == most
+        assert leases.leased() == most
+        assert max(leased) <= most
         # The server hears late of what was closed to make room for another host.
         until(lambda: open_at(server) <= most)
         assert open_at(server) == most
