@@ -51,7 +51,7 @@ def settle(session: Session, entries: Sequence[str] | None = None) -> int:
         )
         .returning(ScheduleRun.id)
     )
-    return len(session.scalars(ended).all())
+    return len(session.connection().execute(ended).all())
 
 
 def _over(entries: Sequence[str] | None) -> CTE:
