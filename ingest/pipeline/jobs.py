@@ -374,7 +374,7 @@ def relax_commit(session: Session) -> None:
     session.execute(text("SET LOCAL synchronous_commit = off"))
 
 
-def _plainly(session: Session, statement: Executable) -> CursorResult[Any]:
+def _plainly(session: Session, statement: Executable) -> CursorResult[*tuple[Any, ...]]:
     """Run a statement beside the session's objects: keeping those true costs the leader as much as the statement."""
     return session.connection().execute(statement)
 

@@ -44,6 +44,8 @@ MESSAGES_PER_PROCESS = 3
 LEADER_LOCK = 7_461_000
 #: Lost leases, expiry and changes by hand are looked for this often; completions wake the leader sooner.
 LOOK_EVERY_S = 1.0
+#: Expiry and lost leases can wait this long: a lease lasts ten times as long.
+SWEEP_EVERY_S = 2.0
 
 _FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -157,11 +159,11 @@ class Leader:
         return look
 
     def sweep(self) -> list[Message]:
-        """Expire what nobody needs any more, take back lost leases, end the runs that are over; once a second.
+        """Expire what nobody needs any more, take back lost leases, end the runs that are over; every 2 s.
 
         Return what is to be loaded again.
         """
-        if time.monotonic() - self._swept_at < LOOK_EVERY_S:
+        if time.monotonic() - self._swept_at < SWEEP_EVERY_S:
             return []
         with self._sessions.begin() as session:
             jobs.relax_commit(session)
