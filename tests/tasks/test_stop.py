@@ -56,6 +56,7 @@ def test_a_worker_told_to_stop_during_a_store_ends_it_and_leaves(farm):
 
 
 def test_workers_replaced_one_after_the_other_under_load_lose_and_repeat_nothing(farm):
+    farm.sandbox.arm("binance", "slow", times=None, args={"delay_s": 0.15})  # so that the load outlasts both
     farm.beat()
     pair = [farm.start_worker(name) for name in ("one", "two")]
     for worker in pair:
