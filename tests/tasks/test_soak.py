@@ -41,9 +41,12 @@ def steady(farm, number):
 
 
 def in_redis(redis):
-    """Return what must not grow: bindings, and every key that is no result, payload or batch of a job just done."""
+    """Return what must not grow: bindings, and every key that does not pass by itself.
+
+    Results, payloads and batches pass an hour after their job at the latest, counters of traffic a quarter after theirs.
+    """
     bindings = sum(redis.scard(key) for key in redis.keys("farm:_kombu.binding.*"))
-    passing = (b"farm:celery-task-meta-", b"tickfarm:payload:", b"tickfarm:batch:")
+    passing = (b"farm:celery-task-meta-", b"tickfarm:payload:", b"tickfarm:batch:", b"tickfarm:traffic:")
     return bindings, len([key for key in redis.keys("*") if not key.startswith(passing)])
 
 
