@@ -43,7 +43,7 @@ def steady(farm, number):
 def in_redis(redis):
     """Return what must not grow: bindings, and every key that does not pass by itself.
 
-    Results, payloads and batches pass an hour after their job at the latest, counters of traffic a quarter after theirs.
+    Results, payloads and batches pass within an hour of their job, counters of traffic within a quarter of one.
     """
     bindings = sum(redis.scard(key) for key in redis.keys("farm:_kombu.binding.*"))
     passing = (b"farm:celery-task-meta-", b"tickfarm:payload:", b"tickfarm:batch:", b"tickfarm:traffic:")
