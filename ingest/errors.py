@@ -6,7 +6,7 @@
     +-- SlowDown            the provider or our own pacing says not yet; never counts as a failure
     +-- FixRequest          it will never work as asked: fix the request, the key or the configuration
     |   +-- UnknownName     a provider, dataset, instrument or interval that does not exist; says what does
-    |   +-- KeyRefused      the credential is not accepted: nothing is asked with it until it is replaced
+    |   +-- KeyRefused      the credential is not accepted: replace it; it rests meanwhile (pipeline/exchange.py)
     +-- BadData             the provider's data can't be used: becomes a finding, never a row
 
 The fields are for machines, the message is for people: what was expected, what was found, what to do.
@@ -71,7 +71,7 @@ class UnknownName(FixRequest):
 
 
 class KeyRefused(FixRequest):
-    """The provider takes our credential for none: nothing can be asked with it until it is replaced."""
+    """The provider does not accept our credential: replace it."""
 
 
 class BadData(TickfarmError):

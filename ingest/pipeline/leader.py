@@ -42,7 +42,7 @@ from models.partitions import PARTITIONED, ensure_partitions
 MESSAGES_PER_PROCESS = 3
 #: The farm's number for "I am the leader".
 LEADER_LOCK = 7_461_000
-#: Lost leases, expiry and changes by hand are looked for this often; completions wake the leader sooner.
+#: Changes of the schedule, and work that nobody woke the leader for, are looked for this often.
 LOOK_EVERY_S = 1.0
 #: Expiry and lost leases can wait this long: a lease lasts ten times as long.
 SWEEP_EVERY_S = 2.0

@@ -157,12 +157,12 @@ def test_a_second_address_is_used_while_the_first_is_ill_and_the_first_again_whe
 
 
 def test_when_every_address_is_ill_the_wait_is_for_the_first_that_may_be_probed(gate):
-    opened(gate, bases=2)
-    states_ = states(opened(gate, bases=2))
-    assert ("1", "closed", "open") in states_
+    opened(gate, bases=2, policy=BreakerPolicy(open_ms=60_000, cap_ms=60_000))
+    second = opened(gate, bases=2, policy=BreakerPolicy(open_ms=20_000, cap_ms=20_000))
+    assert ("1", "closed", "open") in states(second)
     both = gate.admit(ask(1, bases=2))
-    assert both.granted in {0, 1}
-    assert both.granted == 0 or both.is_probe
+    assert (both.granted, both.reason) == (0, "breaker")
+    assert both.wait_s == pytest.approx(20, abs=1)
 
 
 def test_a_breaker_takes_nothing_from_the_budget(gate):
