@@ -27,7 +27,7 @@ from ingest import providers
 from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
 from ingest.market.times import parse_time
 from ingest.pipeline import status
-from ingest.pipeline.calls import check_call, first_in_reach
+from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
 from ingest.pipeline.instruments import check_listed
@@ -63,8 +63,8 @@ def follow_series(
     found, now = providers.get(provider), datetime.now(UTC)
     call = check_call(found.facts, {"dataset": dataset, "instruments": instruments, "interval": interval})
     start = parse_time(since) if since is not None else None
-    if start is not None and dataset != "bars":
-        raise FixRequest(f"--since is for bars: {provider} has no history of {dataset}")
+    if start is not None and dataset in WITHOUT_HISTORY:
+        raise FixRequest(f"--since is for what has a history: {dataset} are only ever seen as they are now")
     if start is not None and start >= now:
         raise FixRequest(f"--since must lie in the past, given: {since}")
     context = open_context()
@@ -72,11 +72,13 @@ def follow_series(
     with context.sessions.begin() as session:
         names = follow(session, found, call.dataset, instruments, interval=call.interval, since=start, now=now)
         owed = 0
-        if start is not None and call.interval is not None:
-            owed = plan_history(session, found, names, interval=call.interval, start=start, end=now, now=now)
-    first = first_in_reach(found.facts, call.interval, now) if start is not None and call.interval else None
+        if start is not None:
+            owed = plan_history(
+                session, found, names, dataset=call.dataset, interval=call.interval, start=start, end=now, now=now
+            )
+    first = first_in_reach(found.facts, call.dataset, call.interval, now)
     if first is not None and start is not None and start < first:
-        err.print(f"{provider} has only its newest {found.facts.reach_bars} bars: history from {first:%F %R} UTC on")
+        err.print(f"{reach_in_words(found.facts, call.dataset, call.interval)} history from {first:%F %R} UTC on")
     out.print(f"following {len(names)} series of {provider}" + (f"; {owed} history jobs owed" if start else ""))
     wake(context)
 

@@ -12,6 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from redis.exceptions import RedisError
 
+from ingest import providers
 from ingest.errors import FixRequest
 from ingest.pipeline import workers
 from ingest.pipeline.context import Context
@@ -25,8 +26,19 @@ OK, FAILED, USAGE, FINDINGS, CREDENTIALS = 0, 1, 2, 3, 4
 LANE = "standard"
 out, err = console(), console(stderr=True)
 
-Provider = Annotated[str, typer.Argument(help="a provider's name: `tickfarm providers` lists them")]
-Dataset = Annotated[str, typer.Argument(help="bars, trades, quotes or books")]
+
+def _named_here(text: str) -> str:
+    """Return a provider's name here; say it where another was given. What is no name at all is refused later."""
+    known = text if text in providers.names() else providers.aliases().get(text, text)
+    if known != text:
+        err.print(f"{text} is called {known} here")
+    return known
+
+
+Provider = Annotated[
+    str, typer.Argument(help="a provider's name: `tickfarm providers` lists them", callback=_named_here)
+]
+Dataset = Annotated[str, typer.Argument(help="bars, trades, quotes, books, news, observations, posts or actions")]
 Instruments = Annotated[list[str], typer.Argument(help="BTC-USDT, AAPL, BRK.B ..")]
 Interval = Annotated[str | None, typer.Option(help="a bar's width: 1m .. 1d")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]

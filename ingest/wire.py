@@ -81,12 +81,29 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class KeySpec:
+    """Which credential a provider takes, and how. `env` names the variable it is read from, `also` older names of it.
+
+    `prefix` stands before the key where it is sent (`Bearer `).
+    """
+
+    env: str
+    place: Literal["query", "header"]
+    name: str
+    required: bool
+    where_to_get: str
+    also: tuple[str, ...] = ()
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
-    """A credential and where it goes. It enters a request at send time and nowhere else."""
+    """A credential and where it goes, behind its prefix. It enters a request at send time and nowhere else."""
 
     place: Literal["query", "header"]
     name: str
     value: str = field(repr=False)
+    prefix: str = ""
 
     @property
     def pool(self) -> str:

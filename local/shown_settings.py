@@ -18,7 +18,7 @@ from ingest.pipeline.terms import terms_of
 from ingest.settings import Settings, credential_origin, env_file, home, origin
 from ingest.settings.sources import PROVIDERS, secret_names
 from ingest.transport.client import client_class
-from ingest.wire import Limit
+from ingest.wire import KeySpec, Limit
 
 
 def setting_rows(config: Settings) -> list[dict[str, Any]]:
@@ -32,10 +32,10 @@ def setting_rows(config: Settings) -> list[dict[str, Any]]:
     for provider, own in sorted(config.tickfarm_providers.items()):
         for field in sorted(own.model_fields_set):
             rows.append(_row(f"{PROVIDERS}__{provider}__{field}".upper(), _text(getattr(own, field))))
-    for variable in _key_names():
-        found, place = credential_origin(config, variable)
+    for spec in _key_specs():
+        found, place = credential_origin(config, spec)
         value = "set" if found else "not set"
-        rows.append({"name": found or variable, "value": value, "origin": place or "default"})
+        rows.append({"name": found or spec.env, "value": value, "origin": place or "default"})
     return rows
 
 
@@ -53,9 +53,9 @@ def _text(value: Any) -> Any:
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
-def _key_names() -> list[str]:
+def _key_specs() -> list[KeySpec]:
     keys = (providers.get(name).facts.key for name in providers.names())
-    return [key.env for key in keys if key is not None]
+    return [key for key in keys if key is not None]
 
 
 def provider_terms(config: Settings) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The tables of the farm, as SQLAlchemy models. Importing this package registers every one of them."""
 
+from models.actions import Action
 from models.bars import Bar
 from models.books import Book
 from models.dead_letters import DeadLetter
@@ -7,6 +8,9 @@ from models.fetch_log import FetchLog
 from models.findings import Finding
 from models.jobs import IN_FLIGHT, Job
 from models.ledger import LedgerDay
+from models.news import Article
+from models.observations import Observation
+from models.posts import Post
 from models.provider_state import ProviderEvent, ProviderHold, QuotaUse
 from models.quotes import Quote
 from models.revisions import Revision
@@ -17,6 +21,8 @@ from models.trades import Trade
 
 __all__ = [
     "IN_FLIGHT",
+    "Action",
+    "Article",
     "Bar",
     "Base",
     "Book",
@@ -25,6 +31,8 @@ __all__ = [
     "Finding",
     "Job",
     "LedgerDay",
+    "Observation",
+    "Post",
     "ProviderEvent",
     "ProviderHold",
     "QuotaUse",

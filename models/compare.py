@@ -21,12 +21,12 @@ from models.upsert import staging_name, table_of, value_columns
 class Difference:
     """A row that would be new (`old` None) or say something else; numbers are text with all their digits.
 
-    `key` is what tells rows of one moment apart, where there is such a thing (a trade's id).
+    `key` is what tells rows of one moment apart, as text, where there is such a thing (a trade's id).
     """
 
     series_id: int
     ts: datetime
-    key: int | None
+    key: str | None
     old: Mapping[str, Any] | None
     new: Mapping[str, Any]
 
@@ -65,7 +65,13 @@ def compare(
         {"most": most_rows},
     )
     rows = [
-        Difference(one.series_id, one.ts, one.key, one.old and _said(one.old, said), _said(one.new, said))
+        Difference(
+            one.series_id,
+            one.ts,
+            None if one.key is None else str(one.key),
+            one.old and _said(one.old, said),
+            _said(one.new, said),
+        )
         for one in changed
     ]
     only_stored = text(
@@ -84,13 +90,19 @@ def _judged(dataset: str, names: Sequence[str], said: Sequence[str]) -> str:
     return (
         f"WITH staged AS (SELECT DISTINCT ON ({keys}) * FROM {staging_name(dataset)}"
         f" ORDER BY {keys}, observed_at DESC),"
-        f" judged AS (SELECT staged.series_id, staged.ts, {names[2] if names[2:] else 'NULL::bigint'} AS key,"
+        f" judged AS (SELECT staged.series_id, staged.ts, {_apart(names)} AS key,"
         " CASE WHEN stored.series_id IS NULL THEN 'new'"
         f" WHEN {same} THEN 'identical'"
         " WHEN stored.observed_at > staged.observed_at THEN 'superseded' ELSE 'differing' END AS verdict,"
         " to_jsonb(stored)::text AS old, to_jsonb(staged)::text AS new"
         f" FROM staged LEFT JOIN {dataset} AS stored USING ({keys}))"
     )
+
+
+def _apart(names: Sequence[str]) -> str:
+    """Return what tells rows of one series and moment apart, as one text; a number stays in its own order."""
+    own = [f"staged.{name}" for name in names if name not in ("series_id", "ts")]
+    return own[0] if len(own) == 1 else f"concat_ws(' ', {', '.join(own)})" if own else "NULL"
 
 
 def _of(alias: str, names: Sequence[str]) -> str:

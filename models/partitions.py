@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+#: The others are small, and their keys hold no time.
 PARTITIONED: dict[str, Literal["year", "month", "day"]] = {
     "bars": "year",
     "trades": "month",
@@ -57,8 +58,10 @@ def partition_named(table: str, name: str) -> tuple[str, datetime, datetime] | N
 
 
 def partitions_between(table: str, first: datetime, last: datetime) -> list[tuple[str, datetime, datetime]]:
-    """Return every partition that rows of `[first, last]` may belong to, in order."""
-    wanted = []
+    """Return every partition that rows of `[first, last]` may belong to, in order; none of a table that is whole."""
+    wanted: list[tuple[str, datetime, datetime]] = []
+    if table not in PARTITIONED:
+        return wanted
     at = first
     while at <= last:
         wanted.append(partition_of(table, at))

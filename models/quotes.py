@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Integer, Numeric
+from sqlalchemy import BigInteger, CheckConstraint, Integer, Numeric
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.session import Base, finite
@@ -17,19 +17,20 @@ _NUMBERS = ("bid", "bid_size", "ask", "ask_size", "last")
 
 
 class Quote(Base):
-    """A quote as observed."""
+    """A quote as observed. Providers that sell no book send a last price alone; a side without an offer is NULL."""
 
     __tablename__ = "quotes"
     __table_args__ = (
         *(finite("quotes", column) for column in _NUMBERS),
+        CheckConstraint("num_nonnulls(bid, ask, last) > 0", name="quotes_price"),
         {"postgresql_partition_by": "RANGE (ts)"},
     )
 
     series_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     ts: Mapped[datetime] = mapped_column(primary_key=True)
-    bid: Mapped[Decimal] = mapped_column(Numeric)
+    bid: Mapped[Decimal | None] = mapped_column(Numeric)
     bid_size: Mapped[Decimal | None] = mapped_column(Numeric)
-    ask: Mapped[Decimal] = mapped_column(Numeric)
+    ask: Mapped[Decimal | None] = mapped_column(Numeric)
     ask_size: Mapped[Decimal | None] = mapped_column(Numeric)
     last: Mapped[Decimal | None] = mapped_column(Numeric)
     observed_at: Mapped[datetime]

@@ -1,9 +1,9 @@
 """The one write path: COPY into the connection's staging table, then one statement that upserts and keeps accounts.
 
 That statement resolves conflicts on the table's key: the later observation wins, an equal or older one changes
-nothing; a trade seen again as it was changes nothing either. In the same statement, old values of final rows become
-revisions and the ledger's days grow by what was really inserted. Rows and ledger days are written in key order, so
-that concurrent writers can't deadlock.
+nothing; a trade (article, post, action, observation) seen again as it was changes nothing either. In the same
+statement, old values of final rows become revisions and the ledger's days grow by what was really inserted. Rows and
+ledger days are written in key order, so that concurrent writers can't deadlock.
 """
 
 from __future__ import annotations
@@ -14,23 +14,63 @@ from io import BytesIO
 from typing import IO, Any
 
 import psycopg2
-from sqlalchemy import Column, Connection, Select, Table, and_, case, cast, func, literal_column, or_, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Select,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy import Date as SqlDate
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from models.actions import Action
 from models.bars import Bar
 from models.books import Book
 from models.ledger import LedgerDay
+from models.news import Article
+from models.observations import Observation
+from models.posts import Post
 from models.quotes import Quote
 from models.revisions import Revision
 from models.session import Base
 from models.trades import Trade
 
-_TABLES: dict[str, type[Base]] = {"bars": Bar, "trades": Trade, "quotes": Quote, "books": Book}
+TABLES: dict[str, type[Base]] = {
+    "bars": Bar,
+    "trades": Trade,
+    "quotes": Quote,
+    "books": Book,
+    "news": Article,
+    "observations": Observation,
+    "posts": Post,
+    "actions": Action,
+}
 #: What happened once: polls overlap, and rewriting every trade of each page would cost more than storing the new ones.
-_ONLY_WHEN_CHANGED = ("trades",)
+_ONLY_WHEN_CHANGED = ("trades", "news", "observations", "posts", "actions")
+#: A value without a vintage of its own is new only where it differs from the newest that was known by then.
+_IS_KNOWN = """
+    NOT observations_staging.vintage_given AND EXISTS (
+        SELECT FROM observations AS known
+        WHERE known.series_id = observations_staging.series_id AND known.ts = observations_staging.ts
+            AND known.vintage <= observations_staging.vintage
+            AND known.value IS NOT DISTINCT FROM observations_staging.value
+            AND NOT EXISTS (
+                SELECT FROM observations AS later WHERE later.series_id = known.series_id AND later.ts = known.ts
+                    AND later.vintage > known.vintage AND later.vintage <= observations_staging.vintage
+            )
+    )
+"""
 #: Columns that say how a row came here, not what it says: a change in them alone is no revision.
 _PROVENANCE = ("observed_at", "job_id", "is_final")
 
@@ -52,7 +92,7 @@ def copy_columns(dataset: str) -> tuple[str, ...]:
 def value_columns(dataset: str) -> list[str]:
     """Return the columns that say what a row is, without its key and how it came here."""
     table = table_of(dataset)
-    return [name for name in table.c.keys() if name not in (*table.primary_key.columns.keys(), *_PROVENANCE)]  # noqa: SIM118
+    return [name for name in table.c.keys() if name not in (*table.primary_key.columns.keys(), "ts", *_PROVENANCE)]  # noqa: SIM118
 
 
 def write(session: Session, dataset: str, csv: bytes) -> Written:
@@ -98,7 +138,7 @@ def _copy(connection: Connection, driver: Any, dataset: str, csv: IO[bytes]) -> 
 
 def table_of(dataset: str) -> Table:
     """Return the dataset's table."""
-    table = _TABLES[dataset].__table__
+    table = TABLES[dataset].__table__
     if not isinstance(table, Table):
         raise TypeError(f"{dataset} is no table")
     return table
@@ -126,7 +166,8 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
     written = (
         upsert.on_conflict_do_update(
             index_elements=key,
-            set_={name: upsert.excluded[name] for name in columns if name not in key},
+            # An article keeps the day under which it is counted, whatever date it is given later.
+            set_={name: upsert.excluded[name] for name in columns if name not in (*key, "ts")},
             where=_wins(dataset, table, upsert.excluded, read_anew=read_anew),
         )
         .returning(
@@ -166,7 +207,8 @@ def _latest_of_each_key(dataset: str, table: Table) -> Any:
     columns = (Column(one.name, one.type) for one in table.columns)
     staging = Table(staging_name(dataset), type(table.metadata)(), *columns)
     key = [staging.c[name] for name in table.primary_key.columns.keys()]  # noqa: SIM118
-    return select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc())
+    rows = select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc(), staging.c.ts)
+    return rows.where(not_(text(_IS_KNOWN))) if dataset == "observations" else rows
 
 
 def _revisions(written: Any) -> Any:

@@ -4,8 +4,8 @@ Deliberately not here: HTTP bytes (`server.py`) and what any one provider says (
 Invariant: a dialect is a pure function of the request and its own spending; it never reads a clock or a socket.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 JSON_TYPE = "application/json;charset=UTF-8"
@@ -99,6 +99,64 @@ class Dialect(Protocol):
 
     def forget_spending(self) -> None:
         """Start all allowances anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A dataset of one instrument, and a closed window of it, that a farm must copy whole.
+
+    `instrument` is spelled as people do (`BTC-USD`, `AAPL`, `UNRATE`), whatever the provider calls it. `start` and
+    `end` are ISO moments, half-open; both empty for what has no history (quotes, books): then the newest is polled.
+    """
+
+    dataset: str
+    instrument: str
+    interval: str = ""
+    start: str = ""
+    end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCase:
+    """One of the provider's own errors: how the sandbox is made to answer with it, and what must follow.
+
+    `example` is asked for while `fault` (the document of `POST /sandbox/faults`, without `provider`) is armed, with
+    `key` in place of the right one where it is given. `decision` is what a client must do, by the documentation:
+    `again` (its side failed), `wait` (throttled, for seconds or minutes), `quota` (spent until the calendar turns or
+    the month ends), `key` (the credential is refused), `plan` (not entitled: never), `request` (never as asked),
+    `unknown` (no such instrument), `nothing` (no error: an empty answer). `source` says where that stands.
+    """
+
+    name: str
+    example: Example
+    decision: Literal["again", "wait", "quota", "key", "plan", "request", "unknown", "nothing"]
+    source: str
+    fault: Mapping[str, object] = field(default_factory=dict)
+    key: str = ""
+
+
+@runtime_checkable
+class Conforming(Protocol):
+    """A dialect that says itself what must come of it, for the conformance test: all but the oldest four are.
+
+    Worked out from its own market, never by parsing its own answers.
+    """
+
+    def examples(self) -> Sequence[Example]:
+        """Return at least one example of each dataset, with a window of several pages where there is paging."""
+        ...
+
+    def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
+        """Return the rows a whole copy of the example holds at `now_s`, oldest first.
+
+        A row has `ts` (ISO, UTC) and the columns of the dataset's table that the provider fills, as text with the
+        provider's own digits; names in a list are joined by commas. Columns that it never fills are left out.
+        """
+        ...
+
+    def error_cases(self) -> Sequence[ErrorCase]:
+        """Return at least three of the provider's own errors."""
         ...
 
 

@@ -21,7 +21,7 @@ from ingest.errors import TryAgain
 from ingest.pipeline.calls import check_call
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names
-from ingest.pipeline.terms import refuse_disabled
+from ingest.pipeline.terms import refuse_unusable
 from ingest.pipeline.workers import processes_by_lane
 from tasks.broker import FarmAMQP
 
@@ -42,7 +42,7 @@ def fetch_by_hand(
     found = providers.get(provider)
     checked = check_call(found.facts, call)
     check_names(found, checked.dataset, checked.instruments, checked.interval)
-    refuse_disabled(context.settings, provider)
+    refuse_unusable(context.settings, found.facts)
     try:
         if not processes_by_lane(context.redis)[LANE]:
             raise TryAgain(f"no worker serves the {LANE} lane: start the farm first, for example with `tickfarm demo`")

@@ -224,9 +224,7 @@ def endpoint(config, turn=""):
         config,
         name=NASDAQ.name,
         base_url=NASDAQ.base_url,
-        key_env=spec.env,
-        place=spec.place,
-        key_name=spec.name,
+        spec=spec,
         turn=turn,
     )
 

@@ -16,8 +16,19 @@ from typing import Literal
 import polars as pl
 
 from ingest.market.books import level_masks
+from ingest.market.facts import fact_masks
 from ingest.market.intervals import seconds_of
-from ingest.market.records import KEY_COLUMNS, LEVEL_COLUMNS, REQUIRED_COLUMNS, VALUE_COLUMNS, Dataset, Reject
+from ingest.market.records import (
+    DATE_COLUMNS,
+    KEY_COLUMNS,
+    LEVEL_COLUMNS,
+    NAME_LISTS,
+    REQUIRED_COLUMNS,
+    TEXT_COLUMNS,
+    VALUE_COLUMNS,
+    Dataset,
+    Reject,
+)
 from ingest.market.times import epoch_us
 
 Severity = Literal["reject", "warn"]
@@ -29,11 +40,21 @@ _SAMPLE_CHARS = 300
 _TOLERANCE_US = int(FUTURE_TOLERANCE_S * 1_000_000)
 _FIRST_DAY_US = epoch_us(datetime(1900, 1, 1, tzinfo=UTC))
 _FIRST_INTRADAY_US = epoch_us(datetime(2000, 1, 1, tzinfo=UTC))
+#: Economic series reach back to the seventeenth century, web pages to 1991.
+_FIRST_US: Mapping[Dataset, int] = {
+    "news": epoch_us(datetime(1991, 1, 1, tzinfo=UTC)),
+    "observations": epoch_us(datetime(1600, 1, 1, tzinfo=UTC)),
+    "actions": _FIRST_DAY_US,
+}
+#: Projections and declared dividends are about days to come.
+_MAY_LIE_AHEAD = ("observations", "actions")
 _LAST_US = epoch_us(datetime(2200, 1, 1, tzinfo=UTC))
-_WHOLE = ("trade_count", "trade_id", "sequence")
-_SIZES = ("volume", "quote_volume", "trade_count", "bid_size", "ask_size", "size")
-_NO_NUMBERS = ("side", *LEVEL_COLUMNS)
+_METRICS = ("likes", "reposts", "replies", "quotes", "bookmarks", "impressions")
+_WHOLE = ("trade_count", "trade_id", "sequence", *_METRICS)
+_SIZES = ("volume", "quote_volume", "trade_count", "bid_size", "ask_size", "size", *_METRICS)
+_NO_NUMBERS = frozenset((*LEVEL_COLUMNS, *TEXT_COLUMNS, *DATE_COLUMNS, *NAME_LISTS))
 _SIDES = ("buy", "sell")
+_PRICED = ("bars", "trades", "quotes", "books")
 #: Rounds to 0.0 as a float though it is none, or has an exponent NUMERIC does not take: `1e-400`, `0e99999`.
 _UNDERFLOW = r"[1-9].*[eE]|[eE][+-]?\d{4,}"
 
@@ -51,6 +72,12 @@ RULES: Mapping[str, Rule] = {
     "wrong_shape": Rule("reject", "The row lacks fields or has fields of other types than documented."),
     "unknown_symbol": Rule("reject", "The row is about a symbol that was not asked for."),
     "null_price": Rule("reject", "A price the row means nothing without is null."),
+    "missing_field": Rule("reject", "A field the row means nothing without is null."),
+    "not_a_date": Rule("reject", "A date is none."),
+    "unstorable_text": Rule("reject", "A text has a character that no database can hold (NUL, half a character)."),
+    "incomplete_action": Rule(
+        "reject", "A split without its ratio, a dividend without its amount, or neither of them."
+    ),
     "not_a_number": Rule("reject", "A value is no finite decimal number (or no whole one where it is a count)."),
     "high_below_low": Rule("reject", "The bar's high is below its low."),
     "negative_volume": Rule("reject", "A volume, size or count is negative."),
@@ -98,7 +125,8 @@ def check(
     """
     observed = pl.col("observed_at").to_physical() if "observed_at" in frame.columns else epoch_us(observed_at)
     numbers = _numbers(frame, dataset)
-    masks = _number_masks(numbers, dataset) | _time_masks(interval, start, end, observed)
+    masks = _number_masks(numbers, dataset) | _time_masks(dataset, interval, start, end, observed)
+    masks |= fact_masks(frame, dataset)
     if dataset == "trades":
         masks["unknown_side"] = ~pl.col("side").is_in(_SIDES)
     if dataset == "books":
@@ -151,7 +179,10 @@ def _numbers(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
 def _number_masks(numbers: pl.DataFrame, dataset: Dataset) -> dict[str, pl.Expr]:
     """Return the rules about values. Columns without any value, as `adjusted_close` often is, cost nothing."""
     number = {name.removesuffix("#"): pl.col(name) for name in numbers.columns}
-    masks = {"null_price": pl.any_horizontal(pl.col(name).is_null() for name in REQUIRED_COLUMNS[dataset])}
+    nulls = pl.any_horizontal(pl.col(name).is_null() for name in REQUIRED_COLUMNS[dataset])
+    if dataset == "quotes":
+        nulls &= pl.col("last").is_null()
+    masks = {"null_price" if dataset in _PRICED else "missing_field": nulls}
     if number:
         zeros = numbers.select((pl.all() == 0).any()).row(0)
         odd = [_not_a_number(name, number[name], zero) for name, zero in zip(number, zeros, strict=True)]
@@ -180,16 +211,18 @@ def _not_a_number(name: str, number: pl.Expr, has_zero: bool) -> pl.Expr:
 
 
 def _time_masks(
-    interval: str | None, start: datetime | None, end: datetime | None, observed: pl.Expr | int
+    dataset: Dataset, interval: str | None, start: datetime | None, end: datetime | None, observed: pl.Expr | int
 ) -> dict[str, pl.Expr]:
     """Return the rules about `ts`, all in integers (a datetime literal costs polars 100 us each).
 
     A time out of range breaks that rule alone: nothing else can be said of it.
     """
     ts = pl.col("ts").to_physical()
-    first = _FIRST_DAY_US if interval == "1d" else _FIRST_INTRADAY_US
+    first = _FIRST_DAY_US if interval == "1d" else _FIRST_US.get(dataset, _FIRST_INTRADAY_US)
     sane = ((ts >= first) & (ts < _LAST_US)).fill_null(False)
-    masks = {"timestamp_out_of_range": ~sane, "timestamp_in_future": sane & (ts > observed + _TOLERANCE_US)}
+    masks = {"timestamp_out_of_range": ~sane}
+    if dataset not in _MAY_LIE_AHEAD:
+        masks["timestamp_in_future"] = sane & (ts > observed + _TOLERANCE_US)
     if interval is not None:
         masks["misaligned"] = sane & (ts % (seconds_of(interval) * 1_000_000) != 0)
     bounds = [ts < epoch_us(start)] if start is not None else []

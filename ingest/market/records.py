@@ -1,8 +1,9 @@
 """The datasets and the columns of a batch of each.
 
-A batch is columnar from the provider's answer to the COPY: one list (or polars column) a field. Prices and sizes are
-decimal strings exactly as the provider wrote them; PostgreSQL turns them into NUMERIC. Deliberately not here: polars,
-because provider files import this one and a worker's parent process must not load polars before it forks.
+A batch is columnar from the provider's answer to the COPY: one list (or polars column) a field. Every value is text:
+prices and sizes exactly as the provider wrote them (PostgreSQL turns them into NUMERIC), dates as `2024-05-31`, lists
+joined by commas. Deliberately not here: polars, because provider files import this one and a worker's parent process
+must not load polars before it forks.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Dataset = Literal["bars", "trades", "quotes", "books"]
-DATASETS: tuple[Dataset, ...] = ("bars", "trades", "quotes", "books")
+Dataset = Literal["bars", "trades", "quotes", "books", "news", "observations", "posts", "actions"]
+DATASETS: tuple[Dataset, ...] = ("bars", "trades", "quotes", "books", "news", "observations", "posts", "actions")
 
 #: Every value column of a dataset, in table order; `instrument` and `ts` come before them in each batch.
 VALUE_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
@@ -20,20 +21,60 @@ VALUE_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "trades": ("trade_id", "price", "size", "side"),
     "quotes": ("bid", "bid_size", "ask", "ask_size", "last"),
     "books": ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes", "sequence"),
+    "news": (
+        *("article_id", "title", "url", "source", "author", "summary", "language", "instruments"),
+        *("sentiment", "sentiment_label", "sentiments"),
+    ),
+    "observations": ("vintage", "vintage_given", "value"),
+    "posts": (
+        *("post_id", "author_id", "author", "text", "language", "instruments"),
+        *("likes", "reposts", "replies", "quotes", "bookmarks", "impressions"),
+    ),
+    "actions": (
+        *("kind", "action_id", "amount", "currency", "split_from", "split_to"),
+        *("declared_on", "recorded_on", "paid_on"),
+    ),
 }
 #: A book's levels: one text a row, decimals joined by commas, the best price first; "" is a side without orders.
 LEVEL_COLUMNS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
 #: Levels a side that are asked for and kept, where the provider has as many.
 BOOK_LEVELS = 100
 #: What tells a dataset's rows apart beside series and time: many trades share a millisecond.
-KEY_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {"bars": (), "trades": ("trade_id",), "quotes": (), "books": ()}
-#: Columns without which a row means nothing: a null there is a finding.
+KEY_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
+    "bars": (),
+    "trades": ("trade_id",),
+    "quotes": (),
+    "books": (),
+    "news": ("article_id",),
+    "observations": ("vintage",),
+    "posts": ("post_id",),
+    "actions": ("kind", "action_id"),
+}
+#: Columns without which a row means nothing: a null there is a finding. A quote needs its bid and ask, or a last price.
 REQUIRED_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "bars": ("open", "high", "low", "close"),
     "trades": ("trade_id", "price", "size"),
     "quotes": ("bid", "ask"),
     "books": LEVEL_COLUMNS,
+    "news": ("article_id", "title", "url"),
+    "observations": ("vintage",),
+    "posts": ("post_id", "text"),
+    "actions": ("kind", "action_id"),
 }
+#: Columns that are neither numbers, lists nor dates: any text, "" included. `sentiments` is a JSON object,
+#: `vintage_given` is `true` or `false`.
+TEXT_COLUMNS = frozenset(
+    (
+        *("side", "article_id", "title", "url", "source", "author", "summary", "language", "sentiment_label"),
+        *("sentiments", "vintage_given", "post_id", "author_id", "text", "kind", "action_id", "currency"),
+    )
+)
+#: What PostgreSQL's text can't hold. It also marks what has lost half a character on its way here.
+UNSTORABLE = "\0"
+#: ISO dates.
+DATE_COLUMNS = frozenset({"vintage", "declared_on", "recorded_on", "paid_on"})
+#: Instruments in our grammar, joined by commas; "" is none.
+NAME_LISTS = frozenset({"instruments"})
 
 TimeUnit = Literal["s", "ms", "us", "ns", "date"]
 
@@ -54,8 +95,18 @@ class Parsed:
 
     `columns` holds equally long lists: `instrument` (our grammar), `ts` (integers of `time_unit`, or ISO dates for
     `date`; None throughout where the provider sends no time: then the receive time dates the row), and any of
-    `VALUE_COLUMNS` of the dataset as decimal strings or None; `side` is the taker's, `buy` or `sell`; `trade_id` is
-    the provider's own whole number. Rows stand in the provider's order, repeats included.
+    `VALUE_COLUMNS` of the dataset as text or None. Rows stand in the provider's order, repeats included.
+
+    trades        `side` is the taker's, `buy` or `sell`; `trade_id` is the provider's own whole number
+    news          `ts` is when it was published; `article_id` is the provider's own id, or the URL; `instruments` are
+                  the tickers it is about; `sentiment` is the provider's score of the whole, `sentiments` a JSON object
+                  of ticker -> {score, label, relevance, reasoning}, numbers as text (`answers.json_object`)
+    observations  `ts` is the date it is of; `value` None is a missing one that the provider lists ("."); `vintage` is
+                  the date from which on this value held, None where the provider does not say: then it is the day we
+                  asked, and a value that is the known one makes no new row. `vintage_given` is filled in later
+    posts         `instruments` are its cashtags; the counts are the public metrics at the time of asking
+    actions       `ts` is the ex-date; `kind` is `split` (`split_to` shares for `split_from`) or `dividend` (`amount` a
+                  share); `action_id` is the provider's own id or what tells two of one date apart, else ""
     """
 
     columns: Mapping[str, list[Any]]

@@ -64,22 +64,34 @@ def check_call(facts: Facts, kwargs: Mapping[str, Any]) -> FetchCall:
     )
 
 
-def first_in_reach(facts: Facts, interval: str, now: datetime) -> datetime | None:
-    """Return the oldest bar the provider can be asked for at `now`; None where its whole history can be."""
-    if facts.reach_bars is None:
-        return None
-    return bar_open(now, interval) - facts.reach_bars * timedelta(seconds=seconds_of(interval))
+def first_in_reach(facts: Facts, dataset: Dataset, interval: str | None, now: datetime) -> datetime | None:
+    """Return the oldest moment the provider can be asked for at `now`; None where its whole history can be."""
+    firsts = []
+    if interval is not None and facts.reach_bars is not None:
+        firsts.append(bar_open(now, interval) - facts.reach_bars * timedelta(seconds=seconds_of(interval)))
+    days = facts.reach_days.get(interval or dataset)
+    if days is not None:
+        firsts.append(now - timedelta(days=days))
+    return max(firsts, default=None)
 
 
 def within_reach(facts: Facts, call: FetchCall, now: datetime) -> FetchCall:
     """Return the call cut to what the provider can be asked for. Raises FixRequest when that is nothing of it."""
-    first = first_in_reach(facts, call.interval, now) if call.interval is not None and call.start is not None else None
+    first = first_in_reach(facts, call.dataset, call.interval, now)
     if first is None or call.start is None or call.start >= first:
         return call
     if call.end is not None and call.end <= first:
-        said = f"{facts.name} has only its newest {facts.reach_bars} bars: {call.interval} from {first.isoformat()} on"
+        said = f"{reach_in_words(facts, call.dataset, call.interval)} from {first.isoformat()} on"
         raise FixRequest(f"{said}; given: {call.start.isoformat()} .. {call.end.isoformat()}", provider=facts.name)
     return replace(call, start=first)
+
+
+def reach_in_words(facts: Facts, dataset: Dataset, interval: str | None) -> str:
+    """Return how far back the provider can be asked, for a message that goes on with `from .. on`."""
+    if interval is not None and facts.reach_bars is not None:
+        return f"{facts.name} has only its newest {facts.reach_bars} bars: {interval}"
+    what = dataset if interval is None else f"{interval} {dataset}"
+    return f"{facts.name} has {what} of the last {facts.reach_days[interval or dataset]} days only:"
 
 
 def check_dataset(facts: Facts, dataset: object) -> Dataset:

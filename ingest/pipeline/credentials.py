@@ -14,9 +14,9 @@ from typing import Literal
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from ingest.providers.contract import Facts, KeySpec
+from ingest.providers.contract import Facts
 from ingest.settings import Settings, credential_origin, credentials
-from ingest.wire import Key
+from ingest.wire import Key, KeySpec
 from models import ProviderHold, Series
 
 
@@ -56,7 +56,7 @@ def keys_of(config: Settings, facts: Facts) -> tuple[Key, ...]:
     spec = facts.key
     if spec is None:
         return ()
-    return credentials(config, name=facts.name, key_env=spec.env, place=spec.place, key_name=spec.name)
+    return credentials(config, name=facts.name, spec=spec)
 
 
 def evidence(session: Session) -> Evidence:
@@ -81,7 +81,7 @@ def credential_list(config: Settings, every: Iterable[Facts], known: Evidence) -
 
 
 def _row(config: Settings, facts: Facts, spec: KeySpec, known: Evidence, *, pool: str) -> Credential:
-    variable, origin = credential_origin(config, spec.env)
+    variable, origin = credential_origin(config, spec)
     hold = (known.refusal(facts.name, pool)) if pool else None
     state: Literal["present", "missing", "refused"]
     state = "missing" if not pool else "present" if hold is None else "refused"

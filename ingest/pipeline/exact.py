@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 from sqlalchemy import ARRAY, Numeric
+from sqlalchemy.types import TypeEngine
 
-from ingest.market.records import VALUE_COLUMNS, Dataset
+from ingest.market.records import NAME_LISTS, VALUE_COLUMNS, Dataset
 from ingest.pipeline.read import columns_of
 
 #: What a polars Decimal can hold.
@@ -73,28 +75,38 @@ def as_floats(dataset: Dataset) -> list[pl.Expr]:
 
 
 def as_lists(dataset: Dataset) -> list[pl.Expr]:
-    """Return the expressions that turn a book's levels into lists of text."""
-    return [_cast(name, True, pl.String()) for name, is_levels in _numbers(dataset).items() if is_levels]
+    """Return the expressions that turn a book's levels, and lists of names, into lists of text."""
+    lists = [name for name in VALUE_COLUMNS[dataset] if isinstance(columns_of(dataset)[name].type, ARRAY)]
+    return [_cast(name, True, pl.String()) for name in lists]
 
 
 def typed(frame: pl.DataFrame, dataset: Dataset, *, floats: bool = False) -> pl.DataFrame:
     """Return the rows with numbers in place of their texts: exact decimals, or floats where these will do."""
-    return frame.with_columns(as_floats(dataset) if floats else exact(dataset, digits_of(frame, dataset)))
+    numbers = as_floats(dataset) if floats else exact(dataset, digits_of(frame, dataset))
+    return frame.with_columns(*numbers, *(_cast(name, True, pl.String()) for name in NAME_LISTS & set(frame.columns)))
 
 
 def _numbers(dataset: Dataset) -> dict[str, bool]:
     """Return the columns of exact numbers; True for those that are a side of a book."""
     columns = columns_of(dataset)
     return {
-        name: isinstance(columns[name].type, ARRAY)
+        name: _is_levels(columns[name].type)
         for name in VALUE_COLUMNS[dataset]
-        if isinstance(columns[name].type, Numeric | ARRAY)
+        if _is_number(columns[name].type) or _is_levels(columns[name].type)
     }
+
+
+def _is_number(kind: TypeEngine[Any]) -> bool:
+    return isinstance(kind, Numeric)
+
+
+def _is_levels(kind: TypeEngine[Any]) -> bool:
+    return isinstance(kind, ARRAY) and isinstance(kind.item_type, Numeric)
 
 
 def _cast(name: str, is_levels: bool, to: pl.DataType) -> pl.Expr:
     if not is_levels:
         return pl.col(name).cast(to)
-    inside = pl.col(name).str.strip_chars("{}")
+    inside = pl.col(name).str.strip_chars("{}").str.replace_all('"', "", literal=True)
     none = pl.lit([], dtype=pl.List(pl.String))
     return pl.when(inside == "").then(none).otherwise(inside.str.split(",")).cast(pl.List(to)).alias(name)

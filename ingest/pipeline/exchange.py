@@ -86,16 +86,7 @@ def endpoint_of(context: Context, facts: Facts, base_url: str, *, turn: str = ""
 
     `turn` chooses among several keys.
     """
-    spec = facts.key
-    endpoint = provider_endpoint(
-        context.settings,
-        name=facts.name,
-        base_url=base_url,
-        key_env=spec.env if spec else None,
-        place=spec.place if spec else "header",
-        key_name=spec.name if spec else "",
-        turn=turn,
-    )
+    endpoint = provider_endpoint(context.settings, name=facts.name, base_url=base_url, spec=facts.key, turn=turn)
     if endpoint.key is not None:
         register_secret(endpoint.key.value)
     return endpoint

@@ -22,7 +22,7 @@ from ingest import providers
 from ingest.errors import KeyRefused, SlowDown, UnknownName
 from ingest.payloads import pack, payload_key
 from ingest.pipeline import dead_letters, jobs, provider_state
-from ingest.pipeline.calls import FetchCall, check_call, within_reach
+from ingest.pipeline.calls import WITHOUT_HISTORY, FetchCall, check_call, within_reach
 from ingest.pipeline.context import Context
 from ingest.pipeline.exchange import Sender
 from ingest.pipeline.fetch_log import Asker, Ending, log_rows
@@ -30,7 +30,7 @@ from ingest.pipeline.jobs import Leased
 from ingest.pipeline.parts import Part, can_be_split, part_job
 from ingest.pipeline.schedule import followed_of
 from ingest.pipeline.sending import Sent, Trouble, send
-from ingest.pipeline.terms import refuse_disabled
+from ingest.pipeline.terms import refuse_unusable
 from ingest.providers.contract import Provider
 from ingest.telemetry import redact_bytes, redact_error
 from ingest.transport.retry import Decision, Defer, GiveUp, RetryLater, RetryNow
@@ -64,8 +64,7 @@ def fetch(context: Context, provider_name: str, job: Leased) -> Outcome:
     """
     provider = providers.get(provider_name)
     call = check_call(provider.facts, job.kwargs)
-    if job.key.startswith(jobs.CALL_PREFIX):
-        refuse_disabled(context.settings, provider_name)
+    refuse_unusable(context.settings, provider.facts)
     began = time.monotonic()
     requests = list(call.requests) or _build(context, provider, call)
     if not requests:
@@ -84,7 +83,7 @@ def _build(context: Context, provider: Provider, call: FetchCall) -> list[Reques
             kind = (provider.facts.name, call.dataset, call.interval or "")
             instruments = followed_of(session, [kind]).get(kind, ())
     now = datetime.now(UTC)
-    if call.end is None and (call.dataset == "bars" or call.start is not None):
+    if call.end is None and (call.start is not None or call.dataset not in ("trades", *WITHOUT_HISTORY)):
         call = replace(call, end=now)
     call = within_reach(provider.facts, call, now)
     return provider.build(call.query(instruments)) if instruments else []

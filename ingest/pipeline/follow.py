@@ -5,9 +5,10 @@ Invariant: history is cut along a fixed grid of time, so the same stretch is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
@@ -17,7 +18,7 @@ from ingest.errors import FixRequest
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.records import Dataset
 from ingest.market.symbols import validate
-from ingest.pipeline.calls import check_dataset, check_interval, first_in_reach
+from ingest.pipeline.calls import WITHOUT_HISTORY, check_dataset, check_interval, first_in_reach
 from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.jobs import NewJob, insert_jobs
 from ingest.providers.contract import Facts, Provider, Query
@@ -25,6 +26,14 @@ from models import Series
 
 #: Rows one history job brings at most: a few pages, so that a batch fits in memory and a lost one is soon repeated.
 JOB_ROWS = 5_000
+#: The same for what has no interval: an hour of a busy pair's trades, a week's articles, a day's posts.
+JOB_SPAN: Mapping[Dataset, timedelta] = {
+    "trades": timedelta(hours=1),
+    "news": timedelta(days=7),
+    "posts": timedelta(days=1),
+    "observations": timedelta(days=3650),
+    "actions": timedelta(days=3650),
+}
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -50,12 +59,18 @@ def follow(
     earlier = row.on_conflict_do_update(
         index_elements=["provider", "dataset", "instrument", "interval"],
         # least() ignores NULL: following again without a date keeps the one that is there.
-        set_={"followed": True, "refused": None, "since": func.least(Series.since, row.excluded.since)},
+        set_={
+            "followed": True,
+            "refused": None,
+            "since": func.least(Series.since, row.excluded.since),
+            "adjustment": row.excluded.adjustment,
+        },
     )
     series = {
         "provider": provider.facts.name,
         "dataset": dataset,
         "interval": interval or "",
+        "adjustment": provider.facts.adjustment if dataset == "bars" else None,
         "followed": True,
         "since": since,
     }
@@ -101,12 +116,13 @@ def plan_history(
     provider: Provider,
     instruments: Sequence[str],
     *,
-    interval: str,
+    dataset: Dataset = "bars",
+    interval: str | None = None,
     start: datetime,
     end: datetime,
     now: datetime,
 ) -> int:
-    """Owe the bars of `[start, end)` as jobs on the backfill lane, newest first; return how many were not owed yet.
+    """Owe the rows of `[start, end)` as jobs on the backfill lane, newest first; return how many were not owed yet.
 
     A stretch that ends in the future is cut where the bar of `now` opens: the live lane follows from there. One that
     begins before the provider's reach is cut there. Planning again owes only what is new; a piece of the grid that
@@ -115,15 +131,15 @@ def plan_history(
     if min(end, now) <= start:
         raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {min(end, now).isoformat()}")
     facts = provider.facts
-    end = min(end, bar_open(now, interval))
-    start = max(start, first_in_reach(facts, interval, now) or start)
-    step = timedelta(seconds=seconds_of(interval)) * JOB_ROWS
+    end = min(end, now if interval is None else bar_open(now, interval))
+    start = max(start, first_in_reach(facts, dataset, interval, now) or start)
+    step = JOB_SPAN[dataset] if interval is None else timedelta(seconds=seconds_of(interval)) * JOB_ROWS
     owed = []
-    for name in check_names(provider, "bars", instruments, interval):
+    for name in check_names(provider, dataset, instruments, interval):
         at = _EPOCH + (start - _EPOCH) // step * step
         while at < end:
-            first, last = max(at, start), min(at + step, end)
-            owed.append(_history_job(facts, name, interval, first, last, now))
+            call = {"dataset": dataset, "instruments": [name], "interval": interval}
+            owed.append(_history_job(facts, call, max(at, start), min(at + step, end), now))
             at += step
     owed.sort(key=lambda job: str(job.kwargs["start"]), reverse=True)
     return insert_jobs(session, [replace(job, due_at=now + at * _MICROSECOND) for at, job in enumerate(owed)])
@@ -137,24 +153,19 @@ def check_names(provider: Provider, dataset: Dataset, instruments: Sequence[str]
     if not names:
         raise FixRequest("no instrument is given", provider=provider.facts.name)
     probe = datetime(2020, 1, 1, tzinfo=UTC)
-    window = (probe, probe + timedelta(days=1)) if dataset == "bars" else (None, None)
+    window = (None, None) if dataset in WITHOUT_HISTORY else (probe, probe + timedelta(days=1))
     provider.build(Query(dataset, tuple(names), interval, *window))
     return names
 
 
-def _history_job(facts: Facts, name: str, interval: str, start: datetime, end: datetime, now: datetime) -> NewJob:
+def _history_job(facts: Facts, call: dict[str, Any], start: datetime, end: datetime, now: datetime) -> NewJob:
     stretch = f"{start.isoformat()}..{end.isoformat()}"
+    [name] = call["instruments"]
     return NewJob(
-        key=f"history:{facts.name}:{name}:{interval}:{stretch}",
+        key=f"history:{facts.name}:{name}:{call['interval'] or call['dataset']}:{stretch}",
         task=f"{FETCH_PREFIX}{facts.name}",
         lane="backfill",
-        kwargs={
-            "dataset": "bars",
-            "instruments": [name],
-            "interval": interval,
-            "start": start.isoformat(),
-            "end": end.isoformat(),
-        },
+        kwargs={**call, "start": start.isoformat(), "end": end.isoformat()},
         due_at=now,
         priority=4,
     )

@@ -18,7 +18,16 @@ from typing import Any
 import polars as pl
 
 from ingest.market.intervals import seconds_of
-from ingest.market.records import LEVEL_COLUMNS, VALUE_COLUMNS, Dataset, Parsed, TimeUnit
+from ingest.market.records import (
+    LEVEL_COLUMNS,
+    NAME_LISTS,
+    TEXT_COLUMNS,
+    UNSTORABLE,
+    VALUE_COLUMNS,
+    Dataset,
+    Parsed,
+    TimeUnit,
+)
 from ingest.market.times import epoch_us
 
 _UTC_US = pl.Datetime("us", "UTC")
@@ -56,7 +65,17 @@ def batch(parts: Sequence[tuple[int, Parsed, datetime, datetime]], dataset: Data
         moments = _moments(unit, list(chain.from_iterable(times for _, times in timed)))
     else:
         moments = pl.concat([_moments(unit, times) for unit, times in timed])
-    return _frame(columns, moments, dataset, of_answers)
+    frame = _frame(columns, moments, dataset, of_answers)
+    return _dated(frame) if dataset == "observations" else frame
+
+
+def _dated(frame: pl.DataFrame) -> pl.DataFrame:
+    """Let a value without a vintage be known from the day on which it was asked for."""
+    given, asked = pl.col("vintage").is_not_null(), pl.col("observed_at").dt.strftime("%Y-%m-%d")
+    return frame.with_columns(
+        pl.when(given).then(pl.lit("true")).otherwise(pl.lit("false")).alias("vintage_given"),
+        pl.coalesce("vintage", asked).alias("vintage"),
+    )
 
 
 def is_final(frame: pl.DataFrame, *, interval: str | None, settle_s: float, observed_at: datetime) -> pl.Series:
@@ -98,12 +117,20 @@ def decode(data: bytes) -> pl.DataFrame:
 def to_csv(frame: pl.DataFrame, columns: Sequence[str]) -> bytes:
     """Return the columns in that order as COPY's CSV: no header, null as an unquoted empty field, times with offset.
 
-    A book's levels become what PostgreSQL reads as an array.
+    A book's levels and lists of names become what PostgreSQL reads as an array; no list of names is an empty one.
     """
     buffer = BytesIO()
-    levels = [(pl.lit("{") + pl.col(name) + pl.lit("}")).alias(name) for name in LEVEL_COLUMNS if name in columns]
-    frame.with_columns(levels).select(columns).write_csv(buffer, include_header=False, datetime_format=_CSV_TIME)
+    lists = [(pl.lit("{") + pl.col(name) + pl.lit("}")).alias(name) for name in LEVEL_COLUMNS if name in columns]
+    lists += [_names(name) for name in NAME_LISTS if name in columns]
+    frame.with_columns(lists).select(columns).write_csv(buffer, include_header=False, datetime_format=_CSV_TIME)
     return buffer.getvalue()
+
+
+def _names(column: str) -> pl.Expr:
+    """Quote each name: one of them may be NULL."""
+    names = pl.col(column).fill_null("")
+    quoted = pl.lit('{"') + names.str.replace_all(",", '","', literal=True) + pl.lit('"}')
+    return pl.when(names == "").then(pl.lit("{}")).otherwise(quoted).alias(column)
 
 
 def _frame(columns: Any, moments: pl.Series, dataset: Dataset, more: Sequence[pl.Series]) -> pl.DataFrame:
@@ -118,9 +145,20 @@ def _frame(columns: Any, moments: pl.Series, dataset: Dataset, more: Sequence[pl
 def _text(name: str, values: list[Any]) -> pl.Series:
     try:
         return pl.Series(name, values, dtype=pl.String)
-    except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape and UTF-8 can't hold: no number anyway
-        safe = [v if v is None else v.encode("utf-8", "backslashreplace").decode() for v in values]
+    except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape and UTF-8 can't hold
+        mark = UNSTORABLE if name in TEXT_COLUMNS else ""  # what is to be a number or a name is none anyway
+        safe = [
+            v if v is None or _is_utf8(v) else v.encode("utf-8", "backslashreplace").decode() + mark for v in values
+        ]
         return pl.Series(name, safe, dtype=pl.String)
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _times(parsed: Parsed, received_at: datetime) -> tuple[TimeUnit, list[Any]]:

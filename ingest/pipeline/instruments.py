@@ -15,7 +15,7 @@ from ingest.pipeline import jobs, provider_state
 from ingest.pipeline.context import Context
 from ingest.pipeline.exchange import Exchanged, Line, Sender, endpoint_of, exchange
 from ingest.pipeline.fetch_log import Asker, Ending, Trace, log_rows
-from ingest.pipeline.terms import refuse_disabled, terms_of
+from ingest.pipeline.terms import refuse_unusable, terms_of
 from ingest.providers.contract import Provider
 from ingest.telemetry import redact_error
 from ingest.wire import Answer, Request
@@ -40,7 +40,7 @@ def ask(context: Context, provider: Provider, request: Request) -> Answer:
     Raises FixRequest for a provider that is switched off, TryAgain when it can't be asked now, or the error it sent.
     """
     facts = provider.facts
-    refuse_disabled(context.settings, facts.name)
+    refuse_unusable(context.settings, facts)
     terms = terms_of(context.settings, facts, has_key=endpoint_of(context, facts, "").key is not None)
     began = time.monotonic()
     done = exchange(

@@ -30,12 +30,17 @@ from sqlalchemy.orm import Session, sessionmaker
 from ingest.errors import FixRequest, UnknownName
 from ingest.market.records import DATASETS, KEY_COLUMNS, VALUE_COLUMNS, Dataset
 from ingest.market.symbols import validate
-from models import Bar, Base, Book, Quote, Series, Trade
+from models import Series
+from models.upsert import table_of
 
-#: Rows a statement brings at most, so that memory stays bounded: some 10 MB of text. A book has 400 numbers.
-CHUNK_ROWS: Mapping[Dataset, int] = {"bars": 50_000, "trades": 50_000, "quotes": 50_000, "books": 1_000}
+#: Rows a statement brings at most, so that memory stays bounded: some 10 MB of text. A book has 400 numbers, an article
+#: a summary of up to some KB.
+CHUNK_ROWS: Mapping[Dataset, int] = dict.fromkeys(DATASETS, 50_000) | {
+    "books": 1_000,
+    "news": 5_000,
+    "posts": 10_000,
+}
 _NEAR = 5
-_TABLES: Mapping[Dataset, type[Base]] = {"bars": Bar, "trades": Trade, "quotes": Quote, "books": Book}
 _UTC_US = pl.Datetime("us", "UTC")
 
 
@@ -212,7 +217,7 @@ def _frame(dataset: Dataset, instrument: str, csv: bytes) -> pl.DataFrame:
 
 def columns_of(dataset: Dataset) -> Mapping[str, Any]:
     """Return the table's columns by name."""
-    return {column.name: column for column in _TABLES[dataset].__table__.columns}
+    return {column.name: column for column in table_of(dataset).columns}
 
 
 def _nothing_stored(session: Session, provider: str, dataset: str) -> NoReturn:

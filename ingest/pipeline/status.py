@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.market.intervals import seconds_of
-from models import Bar, Book, Job, LedgerDay, Quote, Series, Trade
+from ingest.market.records import DATASETS
+from models import Bar, Job, LedgerDay, Series
+from models.upsert import table_of
 
 State = Literal["waiting", "loading", "current", "late", "stored", "refused"]
 #: Bars are late when the newest one is older than this many of their intervals.
@@ -50,8 +52,8 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     )
     newest = case(
         {
-            dataset: select(func.max(table.ts)).where(table.series_id == Series.id).scalar_subquery()
-            for dataset, table in (("bars", Bar), ("trades", Trade), ("quotes", Quote), ("books", Book))
+            dataset: select(func.max(table.c.ts)).where(table.c.series_id == Series.id).scalar_subquery()
+            for dataset, table in ((one, table_of(one)) for one in DATASETS)
         },
         value=Series.dataset,
     )
@@ -120,6 +122,8 @@ def _state(series: Series, age_s: float | None, owed: int) -> State:
         return "loading"
     if age_s is None:
         return "waiting"
+    if series.dataset in ("news", "observations", "posts", "actions"):
+        return "stored"  # they come when something happens; how late a release is, its calendar says
     if providers.get(series.provider).facts.trading != "always":
         return "stored"
     bars_late_after_s = LATE_AFTER_INTERVALS * seconds_of(series.interval) if series.interval else 0

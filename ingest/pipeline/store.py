@@ -121,7 +121,10 @@ def prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFram
 def _make_series(session: Session, keys: Sequence[SeriesKey]) -> dict[SeriesKey, int]:
     """Return the ids of these series, making the ones that nobody follows and that were fetched all the same."""
     columns = ("provider", "dataset", "instrument", "interval")
-    rows = [dict(zip(columns, key, strict=True)) for key in sorted(keys)]
+    rows: list[dict[str, Any]] = [dict(zip(columns, key, strict=True)) for key in sorted(keys)]
+    for row in rows:
+        is_bars = row["dataset"] == "bars"
+        row["adjustment"] = providers.get(row["provider"]).facts.adjustment if is_bars else None
     session.execute(insert(Series).on_conflict_do_nothing(), rows)
     names = [getattr(Series, column) for column in columns]
     found = session.execute(select(*names, Series.id).where(tuple_(*names).in_(keys)))

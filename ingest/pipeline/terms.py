@@ -26,6 +26,7 @@ from ingest.wire import Limit
 LEAST_WEIGHT = 100
 #: The lowest pace there is: one request a year.
 LONGEST_WINDOW_S = 366 * 86_400
+SHORTEST_MONTH_S = 28 * 86_400
 NO_OPTIONS = JobOptions()
 #: One a second is slow enough for anybody's server.
 UNSTATED = Limit(60, 60, "our own choice: the provider states no limit")
@@ -115,11 +116,22 @@ def entry_limit(options: JobOptions) -> tuple[Limit, ...]:
     return (Limit(options.per_minute, 60, f"schedule entry {options.entry}"),)
 
 
-def refuse_disabled(config: Settings, provider: str) -> None:
-    """Raise FixRequest for a provider that is switched off."""
-    if not config.of_provider(provider).enabled:
-        setting = f"TICKFARM_PROVIDERS__{provider.upper()}__ENABLED"
-        raise FixRequest(f"{provider} is switched off: {setting} is false; take it away, or set it to true")
+def refuse_unusable(config: Settings, facts: Facts) -> None:
+    """Raise FixRequest for a provider that is switched off, retired, or would cost money without a cap."""
+    own, setting = config.of_provider(facts.name), f"TICKFARM_PROVIDERS__{facts.name.upper()}__"
+    if not own.enabled:
+        said = f"{setting}ENABLED is false; take it away, or set it to true"
+        raise FixRequest(f"{facts.name} is switched off: {said}", provider=facts.name)
+    if facts.lifecycle == "retired" and not own.base_urls and not config.tickfarm_sandbox_url:
+        said = f"{facts.name} is retired since {facts.lifecycle_note}. An archive of its answers: {setting}BASE_URL"
+        raise FixRequest(said, provider=facts.name)
+    if facts.charge is not None and not any(map(_is_monthly_cap, stated_limits(config, facts, has_key=True))):
+        said = f"{facts.name} charges {facts.charge}: say how much a month may cost, as weight of a month's window"
+        raise FixRequest(f"{said}, with {setting}LIMITS, like 450/15m, 10000 weight/30d", provider=facts.name)
+
+
+def _is_monthly_cap(limit: Limit) -> bool:
+    return limit.unit == "weight" and limit.per_s >= SHORTEST_MONTH_S
 
 
 def disabled(config: Settings) -> frozenset[str]:

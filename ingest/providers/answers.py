@@ -137,6 +137,11 @@ def sound_rows(
     return rows, tuple(rejects)
 
 
+def json_object(values: Mapping[str, Any]) -> str | None:
+    """Return a JSON object as text for a column of such, characters as they are; None for an empty one."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")) if values else None
+
+
 def book_side(levels: Any) -> tuple[str, str] | None:
     """Return prices and sizes of the best levels, joined by commas; None if one is no [price, size, ..] of text."""
     if type(levels) is not list:

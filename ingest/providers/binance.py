@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -20,9 +19,10 @@ from typing import Any
 from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import split_window
 from ingest.market.records import BOOK_LEVELS, Parsed, Reject
-from ingest.market.symbols import is_instrument, is_pair, validate
+from ingest.market.symbols import is_instrument
 from ingest.market.times import epoch_ms, epoch_ms_up
 from ingest.providers import answers
+from ingest.providers.binance_parts import symbols
 from ingest.providers.contract import Facts, Query, UsageHeader
 from ingest.wire import Answer, Limit, Request
 
@@ -112,7 +112,7 @@ _BOOK_SHAPE = "expected a whole lastUpdateId, and levels that begin with price a
 
 def build(query: Query) -> list[Request]:
     """Return all pages of bars at once, since a page of klines holds a known span; of trades the first page."""
-    natives = _natives(query.instruments)
+    natives = symbols.by_native(query.instruments)
     if query.start is not None and query.end is None:
         raise FixRequest("binance: a window needs an end as well as a start", provider=facts.name)
     match query.dataset:
@@ -180,7 +180,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
     return _parse_tickers(page, asked) if query.dataset == "quotes" else _parse_klines(page, asked[0])
 
 
-def catalogue() -> Request | None:
+def catalogue(text: str = "") -> Request | None:
     """Return the request for all symbols; they have no separator, so base and quote come only from here."""
     return Request("/api/v3/exchangeInfo", weight=CATALOGUE_WEIGHT)
 
@@ -197,21 +197,12 @@ def listed(answer: Answer) -> list[str]:
 
 def native_symbol(instrument: str) -> str:
     """Return the pair's legs run together: `BTC-USDT` is `BTCUSDT`. Raises FixRequest for anything but a pair."""
-    if not is_pair(validate(instrument)):
-        said = f"binance has pairs only, like BTC-USDT; found {instrument!r}"
-        raise FixRequest(said, provider=facts.name, instrument=instrument)
-    return instrument.replace("-", "")
+    return symbols.native_symbol(instrument)
 
 
-def _natives(instruments: Iterable[str]) -> dict[str, str]:
-    """Return native symbol -> instrument, each once. Two pairs with one native symbol could not be told apart."""
-    natives: dict[str, str] = {}
-    for instrument in instruments:
-        native = native_symbol(instrument)
-        if natives.setdefault(native, instrument) != instrument:
-            said = f"{natives[native]} and {instrument} are both {native!r} at binance; ask for one of them"
-            raise FixRequest(said, provider=facts.name, instrument=instrument)
-    return natives
+def instrument_of(native: str) -> str | None:
+    """Return the pair of a symbol, told by what pairs are quoted in."""
+    return symbols.instrument_of(native)
 
 
 def _tickers(natives: dict[str, str]) -> Request:

@@ -141,7 +141,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
     return _parse_object(page, query.dataset, instrument, answer)
 
 
-def catalogue() -> Request | None:
+def catalogue(text: str = "") -> Request | None:
     """Return the request for all products."""
     return Request("/products")
 
@@ -161,6 +161,11 @@ def native_symbol(instrument: str) -> str:
         said = f"coinbase has pairs only, like BTC-USD; found {instrument!r}"
         raise FixRequest(said, provider=facts.name, instrument=instrument)
     return instrument.strip()
+
+
+def instrument_of(native: str) -> str | None:
+    """Return the pair of a product's id, which is our spelling."""
+    return native if is_pair(native) and is_instrument(native) else None
 
 
 def _request(

@@ -4,7 +4,8 @@
     next_page(request, answer) -> the request for the page after this one, or None
     error_of(answer)           -> the error the provider put into it (even with status 200), or None
     parse(query, answer)       -> columns and rejected rows
-    catalogue(), listed(answer) -> the request for the list of instruments, and what it lists
+    catalogue(text), listed(answer) -> the request for the list of instruments, or for a search, and what it lists
+    native_symbol(instrument), instrument_of(native) -> the provider's spelling, and back
 
 Nothing in a provider sleeps, retries, logs, opens a socket, reads the clock or the environment. It raises only
 `FixRequest` from `build` (a query the provider can't answer) and `BadData` from `parse` (a page that is no page).
@@ -13,21 +14,21 @@ Nothing in a provider sleeps, retries, logs, opens a socket, reads the clock or 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from ingest.errors import TickfarmError
 from ingest.market.records import Dataset, Parsed
-from ingest.wire import Answer, Limit, Request
+from ingest.wire import Answer, KeySpec, Limit, Request
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
     """What is wanted of one provider: a dataset of some instruments, in `[start, end)` UTC.
 
-    No `start` means the newest rows only (a live poll); quotes and books never have one. `interval` is set for bars
-    and None elsewhere.
+    No `start` means the newest rows only (a live poll), where `end` is now; quotes and books never have one. `interval`
+    is set for bars and None elsewhere.
     """
 
     dataset: Dataset
@@ -35,17 +36,6 @@ class Query:
     interval: str | None = None
     start: datetime | None = None
     end: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class KeySpec:
-    """Which credential a provider takes, and how. `env` names the variable it is read from."""
-
-    env: str
-    place: Literal["query", "header"]
-    name: str
-    required: bool
-    where_to_get: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +81,21 @@ class Facts:
     has_every_bar: bool = False
     #: bars that can be asked back from now at most; None where the whole history can be
     reach_bars: int | None = None
+    #: days that can be asked back from now at most, by interval (bars) or dataset; all of it where none is named
+    reach_days: Mapping[str, int] = field(default_factory=dict)
     #: "always": around the clock; "sessions": exchange days
     trading: Literal["always", "sessions"] = "always"
+    #: what is already worked into the prices of its bars
+    adjustment: Literal["none", "splits", "all"] = "none"
+    #: datasets that need more than the free plan, and what: `news: "All-in-One"`
+    paid: Mapping[str, str] = field(default_factory=dict)
+    #: what each row costs, where a request is not free: then it is asked nothing until a monthly cap is set
+    charge: str | None = None
+    #: other names that people know it by; the first is its former one where it was renamed
+    aliases: tuple[str, ...] = ()
     lifecycle: Literal["live", "renamed", "retired"] = "live"
+    #: since when it is renamed or retired, and what to do about it: "2024-08-31: use polygon or yahoo"
+    lifecycle_note: str = ""
 
 
 class Provider(Protocol):
@@ -113,11 +115,20 @@ class Provider(Protocol):
     def error_of(self, answer: Answer) -> TickfarmError | None:
         """Return the error the provider sent, whatever the status: TryAgain, SlowDown, FixRequest or BadData."""
 
-    def catalogue(self) -> Request | None:
-        """Return the request for the list of instruments, or None where the provider has none."""
+    def native_symbol(self, instrument: str) -> str:
+        """Return the provider's spelling (of bars, where it has several). Raises FixRequest for what it can't have."""
+
+    def instrument_of(self, native: str) -> str | None:
+        """Return our spelling of a native symbol, None where our grammar has none for it."""
+
+    def catalogue(self, text: str = "") -> Request | None:
+        """Return the request for the list of instruments, or None where there is none.
+
+        With `text`, a provider that can only be searched returns the search for it; one that lists all ignores it.
+        """
 
     def listed(self, answer: Answer) -> list[str]:
-        """Return the instruments of a catalogue's answer. Raises BadData when it can't be read."""
+        """Return the instruments of such an answer. Raises BadData when it can't be read."""
 
     def parse(self, query: Query, answer: Answer) -> Parsed:
         """Return the rows of a good answer as columns. Raises BadData when the page can't be read at all."""

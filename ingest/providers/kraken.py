@@ -166,7 +166,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
             return _parse_bars(rows_of(result, answer), asked[0], answer)
 
 
-def catalogue() -> Request | None:
+def catalogue(text: str = "") -> Request | None:
     """Return the request for all pairs."""
     return Request("/0/public/AssetPairs")
 
@@ -185,6 +185,16 @@ def listed(answer: Answer) -> list[str]:
         if is_instrument(instrument) and name.count("/") == 1 and pair.get("altname") == pairs.altname(instrument):
             found.append(instrument)
     return found
+
+
+def native_symbol(instrument: str) -> str:
+    """Return the name to ask with: `BTC-USD` is `XBTUSD`. Raises FixRequest for anything but a pair in our spelling."""
+    return pairs.altname(instrument)
+
+
+def instrument_of(native: str) -> str | None:
+    """Return the pair of a name with a slash, `XBT/USD`; without one, the quote is told by the few that there are."""
+    return pairs.instrument_named(native)
 
 
 def _request(

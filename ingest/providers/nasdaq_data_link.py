@@ -17,11 +17,11 @@ from typing import Any
 
 from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.records import Parsed, Reject
-from ingest.market.symbols import is_pair, validate
+from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import first_date
 from ingest.providers import answers
-from ingest.providers.contract import Facts, KeySpec, Query
-from ingest.wire import Answer, Limit, Request
+from ingest.providers.contract import Facts, Query
+from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: Rows a page at most. Source: data-link-python get_table.py, 1.0.4. Read at each `build`, so that a test can lower it.
 PAGE_ROWS = 10_000
@@ -187,7 +187,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
     return Parsed(values, "date", tuple(rejects))
 
 
-def catalogue() -> Request | None:
+def catalogue(text: str = "") -> Request | None:
     """Return None: the table's tickers can only be read out of its rows."""
     return None
 
@@ -203,6 +203,12 @@ def native_symbol(instrument: str) -> str:
         said = f"{facts.name} has shares only, like AAPL or BRK.B; found {instrument!r}"
         raise FixRequest(said, provider=facts.name, instrument=instrument)
     return instrument.replace(".", "_")
+
+
+def instrument_of(native: str) -> str | None:
+    """Return the share of a ticker: `BRK_B` is `BRK.B`."""
+    name = native.replace("_", ".")
+    return name if is_instrument(name) and not is_pair(name) and "." not in native else None
 
 
 def _transposed(

@@ -8,30 +8,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Literal
 from zlib import crc32
 
 from ingest.settings.fields import Settings, env_file
 from ingest.settings.sources import PROVIDERS, BadSetting, find_secret
-from ingest.wire import Endpoint, Key
+from ingest.wire import Endpoint, Key, KeySpec
 
 
-def provider_endpoint(
-    config: Settings,
-    *,
-    name: str,
-    base_url: str,
-    key_env: str | None,
-    place: Literal["query", "header"],
-    key_name: str,
-    turn: str = "",
-) -> Endpoint:
+def provider_endpoint(config: Settings, *, name: str, base_url: str, spec: KeySpec | None, turn: str = "") -> Endpoint:
     """Return where a provider's requests go now: `base_url`, which is one of `base_urls`, with a key if one is set.
 
     `turn` chooses among several keys, the same one for the same text: a job and its attempt, so that a batch keeps to
     one, and its repetition may take another.
     """
-    keys = credentials(config, name=name, key_env=key_env, place=place, key_name=key_name) if key_env else ()
+    keys = credentials(config, name=name, spec=spec) if spec is not None else ()
     if not keys:
         return Endpoint(base_url=base_url)
     key = keys[crc32(turn.encode()) % len(keys)]
@@ -45,32 +35,39 @@ def base_urls(config: Settings, name: str, stated: Sequence[str]) -> tuple[str, 
     return config.of_provider(name).base_urls or tuple(stated)
 
 
-def credentials(
-    config: Settings, *, name: str, key_env: str, place: Literal["query", "header"], key_name: str
-) -> tuple[Key, ...]:
+def credentials(config: Settings, *, name: str, spec: KeySpec) -> tuple[Key, ...]:
     """Return a provider's keys as they are set now, none twice: usually one, or none.
 
     Each is a budget of its own (`Key.pool`). Raises BadSetting for what can't be read, what is set twice, and several
     keys where the provider's `several_keys` does not say that its terms allow them.
     """
-    values, variable, _ = _given(config, key_env)
+    values, variable, _ = _first_given(config, spec)
     if len(values) > 1 and not config.of_provider(name).several_keys:
         raise BadSetting(
             f"{variable} holds {len(values)} keys: many providers' terms forbid more than one a person, and end the "
             f"accounts of those who use them; if {name}'s allow it, set {PROVIDERS}__{name.upper()}__SEVERAL_KEYS=true"
         )
-    return tuple(Key(place, key_name, value) for value in values)
+    return tuple(Key(spec.place, spec.name, value, spec.prefix) for value in values)
 
 
-def credential_origin(config: Settings, variable: str) -> tuple[str, str]:
+def credential_origin(config: Settings, spec: KeySpec) -> tuple[str, str]:
     """Return in which variable a provider's keys were found, and where that is set; two empty texts without any."""
-    _, found, place = _given(config, variable)
+    _, found, place = _first_given(config, spec)
     return found, place
 
 
 def several(variable: str) -> str:
     """Return the variable that holds several keys, with commas or lines between them: `.._API_KEYS`."""
     return f"{variable}S"
+
+
+def _first_given(config: Settings, spec: KeySpec) -> tuple[tuple[str, ...], str, str]:
+    """Return what is given under the key's name, or else under the first of its older ones that has something."""
+    for variable in (spec.env, *spec.also):
+        found = _given(config, variable)
+        if found[0]:
+            return found
+    return (), "", ""
 
 
 def _given(config: Settings, variable: str) -> tuple[tuple[str, ...], str, str]:

@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     tickfarm_keep_trades_days: Days = 30
     tickfarm_keep_quotes_days: Days = 90
     tickfarm_keep_books_days: Days = 30
+    tickfarm_keep_news_days: Days = 0
+    tickfarm_keep_observations_days: Days = 0
+    tickfarm_keep_posts_days: Days = 0
+    tickfarm_keep_actions_days: Days = 0
     tickfarm_keep_jobs_days: Days = 3
     tickfarm_keep_fetch_log_days: Days = 30
     tickfarm_keep_findings_days: Days = 90

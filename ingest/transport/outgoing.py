@@ -58,7 +58,7 @@ class Outgoing:
         url = f"{self._base_url}{quote(request.path, safe=_PATH_SAFE)}"
         params = request.params
         if self._key is not None and self._key.place == "query":
-            params = (*params, (self._key.name, self._key.value))
+            params = (*params, (self._key.name, f"{self._key.prefix}{self._key.value}"))
         return f"{url}{'&' if '?' in url else '?'}{urlencode(params, quote_via=quote)}" if params else url
 
     def headers(self, request: Request) -> list[tuple[str, str]]:
@@ -68,7 +68,7 @@ class Outgoing:
         """
         headers = [("user-agent", USER_AGENT), ("accept", "*/*"), *request.headers]
         if self._key is not None and self._key.place == "header":
-            headers.append((self._key.name, self._key.value))
+            headers.append((self._key.name, f"{self._key.prefix}{self._key.value}"))
         for name, value in headers:
             if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
                 raise ValueError("a header (or the key in it) holds a character that is not printable ASCII")

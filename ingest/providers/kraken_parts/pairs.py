@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ingest.errors import FixRequest
-from ingest.market.symbols import is_pair, legs, validate
+from ingest.market.symbols import is_instrument, is_pair, legs, validate
 
 #: Assets it calls otherwise. Source, of this and the next: https://docs.kraken.com/api-reference/market-data
 #: (get-asset-info, get-tradable-asset-pairs), read 2026-11-24.
 _SPELLINGS = {"BTC": "XBT", "DOGE": "XDG"}
+#: What pairs are quoted in, a longer name before one that it ends with.
+_QUOTES: tuple[str, ...] = ("USDT", "USDC", "USDQ", "USDR", "PYUSD", "RLUSD", "EURT", "EURR", "EURQ", "EUROP")
+_QUOTES += ("USD", "EUR", "GBP", "AUD", "CAD", "CHF", "JPY", "XBT", "ETH", "DAI", "DOT", "SOL")
 _OURS = {theirs: ours for ours, theirs in _SPELLINGS.items()}
 #: Its oldest assets have a letter before their name in the answers: X a coin, Z money.
 _PREFIXES = dict.fromkeys(("ETC", "ETH", "LTC", "MLN", "REP", "XBT", "XDG", "XLM", "XMR", "XRP", "ZEC"), "X")
@@ -36,6 +39,16 @@ def altname(instrument: str) -> str:
 def instrument_of(websocket_name: str) -> str:
     """Return the instrument of `XBT/USD` in our spelling, which our grammar need not allow."""
     return "-".join(_OURS.get(leg, leg) for leg in websocket_name.split("/"))
+
+
+def instrument_named(native: str) -> str | None:
+    """Return the pair of `XBT/USD`, or of `XBTUSD` where its quote is one of those that coins are quoted in."""
+    name = native
+    if "/" not in native:
+        quote = next((one for one in _QUOTES if native.endswith(one) and len(native) > len(one)), None)
+        name = f"{native.removesuffix(quote)}/{quote}" if quote else native
+    found = instrument_of(name)
+    return found if is_instrument(found) and is_pair(found) and altname(found) == native.replace("/", "") else None
 
 
 def by_altname(instruments: Iterable[str]) -> dict[str, str]:

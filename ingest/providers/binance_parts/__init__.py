@@ -1,0 +1,4 @@
+"""What ../binance.py is too long to hold: how its symbols are spelled.
+
+Deliberately not here: providers; this folder registers none. Invariant: as in a provider's file, no clock and no I/O.
+"""
