@@ -153,6 +153,54 @@ class Farm:
         """Return the stored books of `[start, end)`; `last`: only that many, the newest, of each instrument."""
         return self._read(provider, "books", instruments, None, start, end, last)
 
+    def news(
+        self,
+        provider: str,
+        instruments: str | Sequence[str],
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        last: int | None = None,
+    ) -> Rows:
+        """Return the stored articles that were published in `[start, end)`; `last`: only the newest of each."""
+        return self._read(provider, "news", instruments, None, start, end, last)
+
+    def observations(
+        self,
+        provider: str,
+        instruments: str | Sequence[str],
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        last: int | None = None,
+    ) -> Rows:
+        """Return the stored values of dates in `[start, end)`, every vintage; `last`: only the newest of each."""
+        return self._read(provider, "observations", instruments, None, start, end, last)
+
+    def posts(
+        self,
+        provider: str,
+        instruments: str | Sequence[str],
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        last: int | None = None,
+    ) -> Rows:
+        """Return the stored posts of `[start, end)`; `last`: only the newest of each."""
+        return self._read(provider, "posts", instruments, None, start, end, last)
+
+    def actions(
+        self,
+        provider: str,
+        instruments: str | Sequence[str],
+        *,
+        start: Moment = None,
+        end: Moment = None,
+        last: int | None = None,
+    ) -> Rows:
+        """Return the stored splits and dividends with an ex-date in `[start, end)`; `last`: only the newest of each."""
+        return self._read(provider, "actions", instruments, None, start, end, last)
+
     def close(self) -> None:
         """Close every connection. Asked again afterwards, it connects anew."""
         self._context.close()

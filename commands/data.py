@@ -1,4 +1,4 @@
-"""The commands that print what is stored: bars, trades, quotes, books.
+"""The commands that print what is stored: bars, trades, quotes, books, news, observations, posts, actions.
 
 Deliberately not here: how it is printed (commands/rows.py). Invariant: polars is loaded by these commands alone.
 """
@@ -62,6 +62,10 @@ def _declare(dataset: Dataset, summary: str) -> None:
 _declare("trades", "Print stored trades; side is the taker's.")
 _declare("quotes", "Print stored quotes: best bid and ask.")
 _declare("books", "Print stored order books: the best level of each and how many there are.")
+_declare("news", "Print stored articles.")
+_declare("observations", "Print stored values of economic series and reference rates, each vintage of them.")
+_declare("posts", "Print stored posts with their public counts.")
+_declare("actions", "Print stored splits and dividends; ts is the ex-date.")
 
 
 def _print(order: Order) -> None:

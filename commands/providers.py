@@ -20,6 +20,7 @@ from ingest.pipeline import by_hand
 from ingest.pipeline.entries import duration_s
 from ingest.pipeline.exchange import endpoint_of
 from ingest.pipeline.health_figures import ProviderReport, provider_reports
+from ingest.pipeline.terms import refuse_unusable
 from local.shown import one_line
 from local.shown_health import provider_row, providers_table
 
@@ -30,8 +31,20 @@ For = Annotated[str | None, typer.Option("--for", help="how long: 30s, 10m, 2h, 
 
 
 @providers.command("providers")
-def list_providers(as_json: Json = False) -> None:
-    """List the providers: state, breaker, datasets, intervals, limits and what is used of them, key."""
+def list_providers(
+    action: Annotated[
+        Literal["enable", "disable"] | None, typer.Argument(help="with a name: use it, or do not")
+    ] = None,
+    provider: Annotated[str | None, typer.Argument(help="a provider's name")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the providers: state, breaker, datasets, intervals, limits and what is used of them, key, lifecycle.
+
+    `tickfarm providers disable NAME` asks one nothing any more until `enable`; its jobs wait.
+    """
+    if action is not None:
+        _enable(provider, is_enabled=action == "enable")
+        return
     context = open_context()
     reports: dict[str, ProviderReport] = {}
     try:
@@ -47,6 +60,20 @@ def list_providers(as_json: Json = False) -> None:
         print_json(rows)
     else:
         out.print(providers_table(rows))
+
+
+def _enable(text: str | None, *, is_enabled: bool) -> None:
+    if text is None:
+        raise FixRequest("name the provider: tickfarm providers enable NAME")
+    context, name = open_context(), provider_files.name_of(text)
+    if not is_enabled:
+        by_hand.hold(context, name, None, "disabled", datetime.now(UTC))
+        out.print(f"{name} is disabled: it is asked nothing until `tickfarm providers enable {name}`", soft_wrap=True)
+        return
+    refuse_unusable(context.settings, provider_files.get(name).facts)
+    lifted, _ = by_hand.lift(context, name, everything=False, now=datetime.now(UTC))
+    out.print(f"{name} is enabled" if lifted else f"{name} was not disabled")
+    wake(context)
 
 
 @providers.command("hold")

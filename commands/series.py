@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,7 +31,7 @@ from ingest.pipeline import status
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
-from ingest.pipeline.instruments import check_listed
+from ingest.pipeline.instruments import check_listed, expand
 from ingest.providers.contract import Provider as ProviderFile
 from local.shown import status_table
 from tasks.by_hand import fetch_by_hand
@@ -55,22 +56,29 @@ def show_status(as_json: Json = False) -> None:
 def follow_series(
     provider: Provider,
     dataset: Dataset,
-    instruments: Instruments,
+    instruments: Annotated[list[str] | None, typer.Argument(help="BTC-USDT, AAPL .., patterns like 'BTC-*'")] = None,
     interval: Interval = None,
     since: Annotated[str | None, typer.Option(help="owe the history from here on: 2024-01-01")] = None,
+    file: Annotated[Path | None, typer.Option("--from", help="a file of instruments, one a line; # comments")] = None,
 ) -> None:
     """Keep these series from now on; with --since, load their history too."""
     found, now = providers.get(provider), datetime.now(UTC)
-    call = check_call(found.facts, {"dataset": dataset, "instruments": instruments, "interval": interval})
+    given = [*(instruments or ()), *(_names_in(file) if file else ())]
+    is_pattern = any(set(one) & set("*?[") for one in given)
+    call = check_call(
+        found.facts, {"dataset": dataset, "instruments": () if is_pattern else given, "interval": interval}
+    )
     start = parse_time(since) if since is not None else None
     if start is not None and dataset in WITHOUT_HISTORY:
         raise FixRequest(f"--since is for what has a history: {dataset} are only ever seen as they are now")
     if start is not None and start >= now:
         raise FixRequest(f"--since must lie in the past, given: {since}")
     context = open_context()
-    _check_listed(context, found, check_names(found, call.dataset, instruments, interval))
+    wanted = check_names(found, call.dataset, expand(context, found, given), interval)
+    if not is_pattern:
+        _check_listed(context, found, wanted)
     with context.sessions.begin() as session:
-        names = follow(session, found, call.dataset, instruments, interval=call.interval, since=start, now=now)
+        names = follow(session, found, call.dataset, wanted, interval=call.interval, since=start, now=now)
         owed = 0
         if start is not None:
             owed = plan_history(
@@ -109,6 +117,15 @@ def fetch_now(
     if result.get("state") != "done":
         fail(f"nothing is stored yet: {result.get('state')} ({result.get('reason')})")
     raise typer.Exit(FINDINGS if result.get("findings") else OK)
+
+
+def _names_in(file: Path) -> list[str]:
+    """Return the names in a file. Raises FixRequest where it can't be read."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FixRequest(f"can't read {file}: {error}") from error
+    return [name for name in (line.partition("#")[0].strip() for line in lines) if name]
 
 
 def _check_listed(context: Context, provider: ProviderFile, names: list[str]) -> None:

@@ -32,6 +32,9 @@ def provider_row(name: str, report: ProviderReport | None, *, has_key: bool) -> 
         "key": facts.key.env if facts.key else None,
         "key_present": has_key if facts.key else None,
         "lifecycle": facts.lifecycle,
+        "lifecycle_note": facts.lifecycle_note,
+        "paid": dict(facts.paid),
+        "aliases": list(facts.aliases),
         "enabled": None if report is None else report.enabled,
         "state": None if report is None else report.judged.state,
         "breaker": None if report is None else breaker_state(report),
@@ -47,6 +50,8 @@ def providers_table(rows: Iterable[Mapping[str, Any]]) -> Table:
         key = "none needed" if row["key"] is None else f"{row['key']}{'' if row['key_present'] else ' (missing)'}"
         used = "\n".join(_used_text(one) for one in row["budget_used"] or ()) or "-"
         state = f"{row['state'] or '-'}{', held' if row['held'] else ''}"
+        if row["lifecycle"] != "live":
+            state += f"\n{row['lifecycle']} {row['lifecycle_note']}"
         about = " ".join(row["datasets"]), " ".join(row["intervals"]), "\n".join(row["limits"])
         table.add_row(row["provider"], state, row["breaker"] or "-", *about, used, key)
     return table

@@ -23,7 +23,8 @@ class Action(Base):
     __table_args__ = (
         *(finite("actions", column) for column in _NUMBERS),
         CheckConstraint(
-            "(kind = 'split' AND split_from > 0 AND split_to > 0) OR (kind = 'dividend' AND amount IS NOT NULL)",
+            "(kind = 'split' AND split_from > 0 AND split_to > 0) IS TRUE"
+            " OR (kind = 'dividend' AND amount IS NOT NULL)",
             name="actions_whole",
         ),
     )

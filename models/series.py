@@ -25,6 +25,10 @@ class Series(Base):
     since: Mapped[datetime | None]
     #: the provider's answer when it does not know the instrument (any more): no polls until it is followed anew
     refused: Mapped[str | None]
+    #: where the name ended (a delisting, a renaming): nothing is expected from here on
+    until: Mapped[datetime | None]
+    #: the instrument's name from then on
+    renamed_to: Mapped[str | None]
     #: for bars, what is already worked into the provider's prices; NULL where it was not known
     adjustment: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -24,7 +24,6 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
-    not_,
     or_,
     select,
     text,
@@ -208,7 +207,7 @@ def _latest_of_each_key(dataset: str, table: Table) -> Any:
     staging = Table(staging_name(dataset), type(table.metadata)(), *columns)
     key = [staging.c[name] for name in table.primary_key.columns.keys()]  # noqa: SIM118
     rows = select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc(), staging.c.ts)
-    return rows.where(not_(text(_IS_KNOWN))) if dataset == "observations" else rows
+    return rows.where(text(f"NOT ({_IS_KNOWN})")) if dataset == "observations" else rows
 
 
 def _revisions(written: Any) -> Any:

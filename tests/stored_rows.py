@@ -24,7 +24,13 @@ _PLAIN = {
     "trades": {"price": "1.10", "size": "0.5", "side": "buy"},
     "quotes": {"bid": "1.10", "ask": "1.11"},
     "books": {"bid_prices": "{1.1,1.0}", "bid_sizes": "{3,4}", "ask_prices": "{1.2}", "ask_sizes": "{5}"},
+    "news": {"title": 'A, "title"', "url": "https://example.com", "instruments": "{AAPL,MSFT}", "sentiment": "0.10"},
+    "observations": {"vintage": "2024-05-01", "vintage_given": "t", "value": "1.10"},
+    "posts": {"text": "A\ntext", "instruments": "{}", "likes": "3"},
+    "actions": {"kind": "split", "action_id": "regular", "split_from": "1", "split_to": "4"},
 }
+#: Keys that hold no time, or are whole numbers.
+_NUMBERED = {"trades": "trade_id", "news": "article_id", "posts": "post_id"}
 
 
 def add_series(
@@ -47,7 +53,8 @@ def add_series(
 def rows_of(dataset: str, count: int, **changes: Any) -> list[dict[str, Any]]:
     """Return rows a minute apart, from ten minutes before a month (and a partition) ends."""
     rows = [_PLAIN[dataset] | {"ts": START + timedelta(minutes=at)} | changes for at in range(count)]
-    return [row | {"trade_id": 1000 + at} for at, row in enumerate(rows)] if dataset == "trades" else rows
+    name = _NUMBERED.get(dataset)
+    return rows if name is None else [row | {name: 1000 + at} for at, row in enumerate(rows)]
 
 
 def keep(sessions: sessionmaker[Session], dataset: str, series_id: int, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -60,30 +60,36 @@ def widest(all_digits: Iterable[Mapping[str, Digits]]) -> dict[str, Digits]:
 def exact(dataset: Dataset, digits: Mapping[str, Digits]) -> list[pl.Expr]:
     """Return the expressions that turn text columns into Decimal(38, places), a book's levels into lists of them.
 
-    A column whose numbers need more than 38 digits together stays text: nothing is rounded.
+    Names in one text become a list. A column whose numbers need more than 38 digits together stays text: nothing is
+    rounded.
     """
     types = {name: pl.Decimal(MOST_DIGITS, one.places) if one.fit else pl.String() for name, one in digits.items()}
-    return [
+    decimals = [
         _cast(name, is_levels, types.get(name, pl.Decimal(MOST_DIGITS, 0)))
         for name, is_levels in _numbers(dataset).items()
     ]
+    return decimals + _names(dataset)
 
 
 def as_floats(dataset: Dataset) -> list[pl.Expr]:
-    """Return the expressions that turn text columns into Float64, the nearest there is."""
-    return [_cast(name, is_levels, pl.Float64()) for name, is_levels in _numbers(dataset).items()]
+    """Return the expressions that turn text columns into Float64, the nearest there is, and names into lists."""
+    floats = [_cast(name, is_levels, pl.Float64()) for name, is_levels in _numbers(dataset).items()]
+    return floats + _names(dataset)
 
 
 def as_lists(dataset: Dataset) -> list[pl.Expr]:
     """Return the expressions that turn a book's levels, and lists of names, into lists of text."""
-    lists = [name for name in VALUE_COLUMNS[dataset] if isinstance(columns_of(dataset)[name].type, ARRAY)]
-    return [_cast(name, True, pl.String()) for name in lists]
+    levels = [_cast(name, True, pl.String()) for name, is_levels in _numbers(dataset).items() if is_levels]
+    return levels + _names(dataset)
 
 
 def typed(frame: pl.DataFrame, dataset: Dataset, *, floats: bool = False) -> pl.DataFrame:
     """Return the rows with numbers in place of their texts: exact decimals, or floats where these will do."""
-    numbers = as_floats(dataset) if floats else exact(dataset, digits_of(frame, dataset))
-    return frame.with_columns(*numbers, *(_cast(name, True, pl.String()) for name in NAME_LISTS & set(frame.columns)))
+    return frame.with_columns(as_floats(dataset) if floats else exact(dataset, digits_of(frame, dataset)))
+
+
+def _names(dataset: Dataset) -> list[pl.Expr]:
+    return [_cast(name, True, pl.String()) for name in VALUE_COLUMNS[dataset] if name in NAME_LISTS]
 
 
 def _numbers(dataset: Dataset) -> dict[str, bool]:

@@ -1,15 +1,21 @@
-"""Instruments: what a provider lists, asked of it, so that a misspelt name is caught before it is owed.
+"""Instruments: what a provider lists, asked of it, so that a misspelt name is caught before it is owed; names that end.
 
 Deliberately not here: the grammar of names (market/symbols). A provider without a catalogue can't be checked this way.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 
-from ingest.errors import TryAgain
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from ingest.errors import FixRequest, TryAgain, UnknownName
 from ingest.market.symbols import validate
 from ingest.pipeline import jobs, provider_state
 from ingest.pipeline.context import Context
@@ -19,19 +25,97 @@ from ingest.pipeline.terms import refuse_unusable, terms_of
 from ingest.providers.contract import Provider
 from ingest.telemetry import redact_error
 from ingest.wire import Answer, Request
+from models import Series
 from models.fetch_log import CATALOGUE
 
 #: A person waits for this at a prompt.
 PATIENCE_S = 10.0
+#: Names that are shown for one that is not there.
+MOST_NEAR = 10
 
 
-def listed_instruments(context: Context, provider: Provider) -> list[str] | None:
+def listed_instruments(context: Context, provider: Provider, text: str = "") -> list[str] | None:
     """Return the instruments the provider lists now, sorted; None where it has no catalogue. Cost: one request.
 
-    Raises TryAgain (or the error the provider sent) when it can't be asked.
+    With `text`, those that a search for it finds where the provider can only be searched, else all. Raises TryAgain (or
+    the error the provider sent) when it can't be asked.
     """
-    request = provider.catalogue()
-    return None if request is None else sorted(provider.listed(ask(context, provider, request)))
+    request = provider.catalogue(text)
+    return None if request is None else sorted(set(provider.listed(ask(context, provider, request))))
+
+
+def search(context: Context, provider: Provider, text: str) -> list[str]:
+    """Return the listed instruments that hold `text`, or else the nearest to it; all for an empty text.
+
+    Raises FixRequest where the provider has no list.
+    """
+    listed = listed_instruments(context, provider, text)
+    name = provider.facts.name
+    if listed is None:
+        what = "search for something: --search TEXT" if provider.catalogue("A") is not None else "its pages have one"
+        raise FixRequest(f"{name} has no list of instruments; {what} ({provider.facts.docs_url})", provider=name)
+    wanted = text.strip().upper()
+    if provider.catalogue() is None:
+        return listed  # what it found may be called otherwise
+    holding = [one for one in listed if wanted in one]
+    return holding or get_close_matches(wanted, listed, n=MOST_NEAR, cutoff=0.5)
+
+
+def expand(context: Context, provider: Provider, patterns: Sequence[str]) -> list[str]:
+    """Return the names, and in place of each pattern (`BTC-*`) the listed instruments that it fits.
+
+    Costs a request where there is a pattern. Raises FixRequest for one that fits nothing, or where there is no list.
+    """
+    if not any(set(one) & set("*?[") for one in patterns):
+        return list(patterns)
+    listed = listed_instruments(context, provider)
+    name = provider.facts.name
+    if listed is None:
+        raise FixRequest(f"{name} has no list of instruments, so name each instead of a pattern", provider=name)
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        fitting = [pattern] if not set(pattern) & set("*?[") else fnmatch.filter(listed, pattern.upper())
+        if not fitting:
+            raise FixRequest(f"no instrument of {name} fits {pattern!r}: tickfarm instruments {name}", provider=name)
+        found |= dict.fromkeys(fitting)
+    return list(found)
+
+
+def end_instrument(session: Session, provider: str, instrument: str, *, on: datetime, renamed_to: str | None) -> int:
+    """Note that the name ended on that day at that provider; return how many series that ends.
+
+    What is stored stays. Nothing is expected of these series from then on, and they are no longer followed; with
+    `renamed_to`, series of the new name are followed from then on wherever the old ones were. Saying it again with
+    another day corrects it. Raises UnknownName for an instrument that is not known here.
+    """
+    ended = session.scalars(
+        select(Series).where(Series.provider == provider, Series.instrument == instrument).with_for_update()
+    ).all()
+    if not ended:
+        known = session.scalars(select(Series.instrument).where(Series.provider == provider).distinct()).all()
+        raise UnknownName("instrument with series", instrument, sorted(known)[:MOST_NEAR], provider=provider)
+    for series in ended:
+        if renamed_to is not None and (series.followed or series.renamed_to == renamed_to):
+            _follow_on(session, series, renamed_to, on)
+        series.followed, series.until, series.renamed_to = False, on, renamed_to
+    return len(ended)
+
+
+def _follow_on(session: Session, old: Series, name: str, on: datetime) -> None:
+    new = insert(Series).values(
+        provider=old.provider,
+        dataset=old.dataset,
+        interval=old.interval,
+        instrument=name,
+        followed=True,
+        since=on,
+        adjustment=old.adjustment,
+    )
+    session.execute(
+        new.on_conflict_do_update(
+            index_elements=["provider", "dataset", "instrument", "interval"], set_={"followed": True, "refused": None}
+        )
+    )
 
 
 def ask(context: Context, provider: Provider, request: Request) -> Answer:

@@ -26,7 +26,8 @@ from tests.conftest import statement
 REPOSITORY = Path(__file__).parents[2]
 SCHEMA = {
     "columns": "SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity"
-    " FROM information_schema.columns WHERE table_schema = 'public'",
+    " FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)"
+    " WHERE table_schema = 'public' AND table_type = 'BASE TABLE'",
     "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
     " WHERE connamespace = 'public'::regnamespace AND contype <> 'n'",
     "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'",

@@ -19,7 +19,13 @@ _VALUES: dict[str, dict[str, Any]] = {
     "trades": {"trade_id": 1, "price": "1.10", "size": "2"},
     "quotes": {"bid": "1.10", "ask": "1.11"},
     "books": dict.fromkeys(("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"), '"{1.1}"'),
+    "news": {"title": "A title", "url": "https://example.com", "instruments": "{}"},
+    "observations": {"vintage": "2016-03-01", "vintage_given": "t", "value": "1.10"},
+    "posts": {"text": "A text", "instruments": "{}"},
+    "actions": {"kind": "dividend", "action_id": '""', "amount": "0.26"},
 }
+#: Keys that hold no time, and so must differ by themselves.
+_NAMES = {"news": "article_id", "posts": "post_id"}
 
 
 def days_ago(days: float) -> datetime:
@@ -41,7 +47,10 @@ def put_rows(farm: Farm, dataset: str, series: int, *moments: datetime, **values
     """Store a row at each of these moments, observed now."""
     farm.context.make_room(dataset, min(moments), max(moments))
     row = {"series_id": series, "observed_at": datetime.now(UTC), "job_id": 1, **_VALUES[dataset], **values}
-    return store(farm.context.sessions, *({**row, "ts": ts} for ts in moments), dataset=dataset)
+    rows: list[dict[str, Any]] = [{**row, "ts": ts} for ts in moments]
+    if dataset in _NAMES:
+        rows = [{_NAMES[dataset]: f"{one['ts']:%Y%m%d%H%M%S}", **one} for one in rows]
+    return store(farm.context.sessions, *rows, dataset=dataset)
 
 
 def put_trades(farm: Farm, series: int, day: datetime, count: int, *, every: str = "0.1 second") -> None:

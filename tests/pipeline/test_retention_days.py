@@ -12,7 +12,7 @@ from ingest.market.records import DATASETS
 from ingest.pipeline.context import Context
 from ingest.pipeline.retention import retain
 from ingest.pipeline.retention_days import SLICE_ROWS
-from models.partitions import partition_of
+from models.partitions import PARTITIONED, partition_of
 from models.upsert import write
 from tests.models.rows import store, to_csv
 from tests.pipeline.farm import opened
@@ -86,7 +86,7 @@ def test_a_day_that_is_not_verified_stays_for_ever_and_with_it_its_partition(far
     assert counts(kept(), "quotes") == (1, 1, 1, 0, 0)
 
 
-@each_dataset
+@pytest.mark.parametrize("dataset", [one for one in DATASETS if one in PARTITIONED])
 def test_a_partition_goes_whole_when_all_its_days_are_verified_and_comes_again_with_rows(
     farm, kept, dataset, as_if_just_started
 ):

@@ -64,6 +64,8 @@ def upgrade() -> None:
     _observations()
     _posts()
     _actions()
+    op.add_column("series", sa.Column("until", _MOMENT))
+    op.add_column("series", sa.Column("renamed_to", sa.Text()))
     op.add_column("series", sa.Column("adjustment", sa.Text()))
     for side in ("bid", "ask"):
         op.alter_column("quotes", side, nullable=True)
@@ -80,7 +82,8 @@ def downgrade() -> None:
     op.execute("DELETE FROM quotes WHERE bid IS NULL OR ask IS NULL")
     for side in ("bid", "ask"):
         op.alter_column("quotes", side, nullable=False)
-    op.drop_column("series", "adjustment")
+    for column in ("adjustment", "renamed_to", "until"):
+        op.drop_column("series", column)
     for table in ("actions", "posts", "observations", "news"):
         op.drop_table(table)
 
@@ -148,7 +151,8 @@ def _actions() -> None:
         *_origin(),
         *(_finite("actions", name) for name in numbers),
         sa.CheckConstraint(
-            "(kind = 'split' AND split_from > 0 AND split_to > 0) OR (kind = 'dividend' AND amount IS NOT NULL)",
+            "(kind = 'split' AND split_from > 0 AND split_to > 0) IS TRUE"
+            " OR (kind = 'dividend' AND amount IS NOT NULL)",
             name="actions_whole",
         ),
     )
