@@ -1,18 +1,30 @@
-"""Runs the `tickfarm` command as a script would, and reads what it said."""
+"""Runs the `tickfarm` command as a script would, and reads what it said.
+
+Deliberately not here: an interpreter of its own for each (visitor.py), which costs most of a second of importing.
+"""
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from ingest.settings import CHECKOUT
 
 FOLLOW_BTC = ("follow", "binance", "bars", "BTC-USDT", "--interval", "1m")
 NO_POSTGRESQL = "postgresql://tickfarm:planted-password@127.0.0.1:1/tickfarm"
 NO_REDIS = "redis://:planted-password@127.0.0.1:1/0"
-#: Runs many command lines in one process, because importing it all takes a second each time.
+#: what a command may take
+WITHIN_S = 60.0
+#: Runs many command lines in one process: quicker still, where no line may spoil what the next one finds.
 ONE_AFTER_ANOTHER = """
 import contextlib, io, json, sys, cli
 for sys.argv[1:] in json.load(sys.stdin):
@@ -27,11 +39,43 @@ for sys.argv[1:] in json.load(sys.stdin):
 
 
 def run(*arguments, **env):
-    """Run the command as a script would, with nothing but these settings."""
-    command = [sys.executable, "-W", "error", "-m", "cli", *arguments]
-    return subprocess.run(
-        command, cwd=CHECKOUT, env={**os.environ, **env}, capture_output=True, text=True, timeout=60, check=False
+    """Run the command as a script would, with nothing but these settings, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        places = {name: str(Path(folder) / name) for name in ("stdout", "stderr")}
+        forks = _forks()
+        forks.stdin.write(json.dumps({"arguments": arguments, "env": {**os.environ, **env}, **places}) + "\n")
+        forks.stdin.flush()
+        if not select.select([forks.stdout], [], [], WITHIN_S)[0]:
+            _end(forks)
+            raise subprocess.TimeoutExpired(arguments, WITHIN_S)
+        code = int(forks.stdout.readline())
+        said = {name: Path(place).read_text() for name, place in places.items()}
+        return subprocess.CompletedProcess(arguments, code, **said)
+
+
+@functools.cache
+def _forks():
+    """Start what forks for each command line (command_forks.py), once for all tests of this process."""
+    forks = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "tests.command_forks"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
+    atexit.register(_end, forks)
+    return forks
+
+
+def _end(forks):
+    """End it, with the command it may still be running."""
+    _forks.cache_clear()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(forks.pid, signal.SIGKILL)
+    forks.wait()
+    forks.stdin.close()
+    forks.stdout.close()
 
 
 def run_each(lines, **env):
