@@ -1,4 +1,4 @@
-"""Forks itself for each command line of `tickfarm` it is told: importing all libraries each time takes most of a second.
+"""Forks itself for each command line of `tickfarm` it is told: importing the libraries takes most of a second.
 
 Deliberately not here: who tells it (tickfarm_command.py), and any module of ours: settings are read while those are
 imported, so each fork imports them itself. Invariant: it has one thread and does nothing but fork; when its input ends,
@@ -7,7 +7,9 @@ it ends.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import json
 import os
 import sys
@@ -52,14 +54,35 @@ def serve() -> dict[str, Any] | None:
 
 
 def become(order: dict[str, Any]) -> None:
-    """Be the process that was ordered: its arguments, its environment, its output."""
+    """Be the process that was ordered: its environment, its output."""
     for number, place in enumerate((os.devnull, order["stdout"], order["stderr"])):
         opened = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
         os.dup2(opened, number)
         os.close(opened)
     os.environ.clear()
     os.environ.update(order["env"])
-    sys.argv[1:] = order["arguments"]
+
+
+def run_each(lines: list[list[str]]) -> None:
+    """Run these command lines in this process; write for each how it ended."""
+    import cli  # noqa: PLC0415 - it reads settings
+
+    for sys.argv[1:] in lines:
+        shown, said = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
+            try:
+                code: Any = cli.main() or 0
+            except SystemExit as end:
+                code = end.code
+        print(json.dumps([code, shown.getvalue(), said.getvalue()]))  # noqa: T201 - the answer
+
+
+def run(arguments: list[str]) -> None:
+    """Run a command line as the process that it is for."""
+    import cli  # noqa: PLC0415 - it reads settings
+
+    sys.argv[1:] = arguments
+    cli.main()
 
 
 if __name__ == "__main__":
@@ -68,6 +91,5 @@ if __name__ == "__main__":
     told = serve()
     if told is not None:
         become(told)
-        import cli
-
-        cli.main()  # and then the end of a process like any other: unclosed sockets are told under -W error
+        # and then comes the end of a process like any other: sockets left open are told under -W error
+        run(told["arguments"]) if "arguments" in told else run_each(told["lines"])

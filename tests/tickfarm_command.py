@@ -24,33 +24,34 @@ NO_POSTGRESQL = "postgresql://tickfarm:planted-password@127.0.0.1:1/tickfarm"
 NO_REDIS = "redis://:planted-password@127.0.0.1:1/0"
 #: what a command may take
 WITHIN_S = 60.0
-#: Runs many command lines in one process: quicker still, where no line may spoil what the next one finds.
-ONE_AFTER_ANOTHER = """
-import contextlib, io, json, sys, cli
-for sys.argv[1:] in json.load(sys.stdin):
-    shown, said = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(said):
-        try:
-            code = cli.main() or 0
-        except SystemExit as end:
-            code = end.code
-    print(json.dumps([code, shown.getvalue(), said.getvalue()]))
-"""
 
 
 def run(*arguments, **env):
     """Run the command as a script would, with nothing but these settings, in a process of its own."""
+    return _fork(arguments, env, arguments=arguments)
+
+
+def run_each(lines, **env):
+    """Run these command lines in one process, which is quicker still; return how each ended."""
+    done = _fork(lines, env, lines=lines)
+    assert done.returncode == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return [subprocess.CompletedProcess(line, *answer) for line, answer in zip(lines, answers, strict=True)]
+
+
+def _fork(what, env, **order):
+    """Have an order carried out by a fork; return how that ended and what it said."""
     with tempfile.TemporaryDirectory() as folder:
         places = {name: str(Path(folder) / name) for name in ("stdout", "stderr")}
         forks = _forks()
-        forks.stdin.write(json.dumps({"arguments": arguments, "env": {**os.environ, **env}, **places}) + "\n")
+        forks.stdin.write(json.dumps({**order, **places, "env": {**os.environ, **env}}) + "\n")
         forks.stdin.flush()
         if not select.select([forks.stdout], [], [], WITHIN_S)[0]:
             _end(forks)
-            raise subprocess.TimeoutExpired(arguments, WITHIN_S)
+            raise subprocess.TimeoutExpired(what, WITHIN_S)
         code = int(forks.stdout.readline())
         said = {name: Path(place).read_text() for name, place in places.items()}
-        return subprocess.CompletedProcess(arguments, code, **said)
+        return subprocess.CompletedProcess(what, code, **said)
 
 
 @functools.cache
@@ -76,22 +77,6 @@ def _end(forks):
     forks.wait()
     forks.stdin.close()
     forks.stdout.close()
-
-
-def run_each(lines, **env):
-    """Run these command lines in one process; return how each ended."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", ONE_AFTER_ANOTHER],
-        cwd=CHECKOUT,
-        env={**os.environ, **env},
-        input=json.dumps(lines),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    return [subprocess.CompletedProcess(line, *answer) for line, answer in zip(lines, answers, strict=True)]
 
 
 def complaint(done):
