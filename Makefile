@@ -2,8 +2,9 @@
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-full lint bench lock
 BIN := .venv/bin
-# Three at a time on two cores: half of the tests' time is waiting (for leases, restarts, deadlines). Files stay whole.
-PYTEST := $(BIN)/pytest -n 3 --dist loadfile
+# Three at a time on two cores: half of the tests' time is waiting (for leases, restarts, deadlines). Files stay whole,
+# and begin in the order of tests/conftest.py: xdist's own puts those with the fewest tests last, which are the longest.
+PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile

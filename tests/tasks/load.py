@@ -51,8 +51,12 @@ def owe_bars(
     pairs: Sequence[str] = PAIRS,
     tag: str = "load",
     lanes: Sequence[str] = ("backfill", "live"),
+    first: int = 0,
 ) -> int:
-    """Owe many small history jobs, in turn for each pair and on each lane; return how many rows they bring."""
+    """Owe many small history jobs, in turn for each pair and on each lane; return how many rows they bring.
+
+    `first` numbers the first of them, where others were owed before: theirs are the stretches before it.
+    """
     stretch = timedelta(minutes=minutes)
     owe(
         farm,
@@ -64,10 +68,25 @@ def owe_bars(
                 minutes=minutes,
                 lane=lanes[at % len(lanes)],
             )
-            for at in range(jobs)
+            for at in range(first, first + jobs)
         ),
     )
     return jobs * minutes
+
+
+class Load:
+    """History jobs that are topped up while they are worked off, so that there is work for as long as it is needed."""
+
+    def __init__(self, farm: Farm, jobs: int) -> None:
+        self._farm = farm
+        self.jobs, self.rows = jobs, owe_bars(farm, jobs)
+
+    def top_up(self, jobs: int) -> None:
+        """Owe more until so many are due; `jobs` is a multiple of the pairs, so that each has as many stretches."""
+        due = self._farm.value("SELECT count(*) FROM jobs WHERE state = 'due'")
+        if due < jobs:
+            self.rows += owe_bars(self._farm, jobs, first=self.jobs)
+            self.jobs += jobs
 
 
 def check_stored(farm: Farm, rows: int, *, pairs: Sequence[str] = PAIRS) -> None:

@@ -45,7 +45,7 @@ def shares(number, farm):
 
 
 @pytest.mark.parametrize(
-    "by_the_worker", [300, pytest.param(10_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+    "by_the_worker", [120, pytest.param(10_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
 )
 def test_ten_thousand_deferred_jobs_cost_no_memory_and_no_redis_and_hold_up_nobody(farm, by_the_worker):
     worker = farm.worker(NASDAQ_DATA_LINK_API_KEY="sandbox-key")

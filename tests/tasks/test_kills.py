@@ -12,11 +12,13 @@ import pytest
 
 from ingest.pipeline.jobs import MAX_LOST_LEASES
 from ingest.pipeline.workers import wake_leader
-from tests.tasks.load import PAIRS, START, bars_job, check_stored, owe, owe_bars
+from tests.tasks.load import PAIRS, START, Load, bars_job, check_stored, owe
 from tests.waiting import until
 
 #: what the farm promises after a kill
 REPAIR_S = 60.0
+#: jobs due at each look, a hundredth of a second after the one before: more than both workers do in between
+ENOUGH = 60
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=[pytest.mark.full, pytest.mark.timeout(600)])])
@@ -24,20 +26,29 @@ def test_workers_killed_at_random_moments_under_load_lose_no_row_and_write_none_
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")  # noqa: T201 - a failure shows it
     rng = random.Random(seed)
-    expected = owe_bars(farm, jobs=120 * kills)
+    load = Load(farm, ENOUGH)
     farm.beat()
     farm.wait_for("SELECT count(*) > 10 FROM jobs WHERE state = 'done'", within_s=60)
     for _ in range(kills):
         victim = celery_setup.worker_cluster[rng.randrange(2)]
-        moment = time.monotonic() + rng.uniform(0.3, 3.0)
-        until(lambda moment=moment: time.monotonic() > moment, what="a random moment")
+        busy_until(load, time.monotonic() + rng.uniform(0.3, 3.0))
         assert farm.states().keys() - {"done"}, "the load was over before the last kill: owe more"
         victim.kill()
         victim.restart()
         victim.container.worker.says(" ready.")
     farm.all_done(within_s=REPAIR_S)
-    check_stored(farm, expected)
+    check_stored(farm, load.rows)
     assert farm.letters() == []
+
+
+def busy_until(load, moment):
+    """Wait for a random moment, with work for both workers until then."""
+
+    def is_over():
+        load.top_up(ENOUGH)
+        return time.monotonic() > moment
+
+    until(is_over, what="a random moment")
 
 
 def test_messages_that_vanish_with_a_killed_worker_are_sent_again(farm, celery_setup):
