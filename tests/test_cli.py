@@ -38,8 +38,13 @@ SLIPS = {
     "end without start": ((*FETCH, "--interval", "1m", "--end", "2024-01-01"), ["an end needs a start"]),
     "since of quotes": (
         ("follow", "binance", "quotes", "BTC-USDT", "--since", "2024-01-01"),
-        ["--since is for bars", "quotes"],
+        ["--since is for what has a history", "quotes"],
     ),
+    "file": (("follow", "binance", "quotes", "--from", "/nowhere/names"), ["can't read /nowhere/names"]),
+    "no instrument": (("follow", "binance", "quotes"), ["no instrument is given"]),
+    "rename to itself": (("rename", "binance", "BTC-USDT", "BTC-USDT", "--on", "2024-01-01"), ["the name it has"]),
+    "end to come": (("delist", "binance", "BTC-USDT", "--on", "2999-01-01"), ["must not lie in the future"]),
+    "enable nothing": (("providers", "enable"), ["name the provider"]),
     "since to come": ((*FOLLOW_BTC, "--since", "2999-01-01"), ["--since must lie in the past", "2999-01-01"]),
     "letter": (("dead", "requeue", "7"), ["letter 7 does not exist", "tickfarm dead ls"]),
 }

@@ -132,5 +132,5 @@ def test_exact_decimals_become_strings_in_json_and_moments_iso_8601(capsys):
 def test_a_history_beyond_a_providers_reach_is_cut_and_said(tickfarm, session):
     done = tickfarm("follow", "kraken", "bars", "BTC-USD", "--interval", "1h", "--since", "2020-01-01")
     assert done.returncode == 0, done.stderr
-    assert "kraken has only its newest 720 bars: history from 20" in done.stderr
+    assert "kraken has only its newest 720 bars: 1h history from 20" in done.stderr
     assert session.scalar(select(Job).where(Job.lane == "backfill").limit(1)) is not None
