@@ -33,7 +33,7 @@ HELP = "milliseconds from a quote poll's slot to its committed rows, on an idle 
 ENTRY = "binance-quotes"
 PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
 #: The moments of a job, in order. What lies between two of them is one part of the latency.
-MOMENTS = ("due", "leased", "started", "fetched", "loading", "committed")
+MOMENTS = ("due", "leased", "started", "committed")
 #: A second's slot that takes this long counts as lost.
 PATIENCE_S = 30.0
 
@@ -42,8 +42,6 @@ _TELL = f"""
 CREATE FUNCTION tell_moment() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     PERFORM pg_notify('moments', json_build_object('id', NEW.id, 'due', extract(epoch FROM NEW.due_at), 'moment',
         CASE WHEN NEW.state = 'done' THEN 'committed'
-             WHEN NEW.state = 'fetched' AND NEW.started_at IS NULL THEN 'fetched'
-             WHEN NEW.state = 'fetched' THEN 'loading'
              WHEN NEW.state = 'leased' AND NEW.started_at IS NULL THEN 'leased'
              WHEN NEW.state = 'leased' THEN 'started'
              ELSE NEW.state END)::text);

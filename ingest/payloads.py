@@ -48,13 +48,22 @@ def batch_key(job_id: int, payload: str) -> str:
     return f"tickfarm:batch:{job_id}:{payload.rsplit(':', 1)[-1]}"
 
 
-def pack(answers: Sequence[StoredAnswer], call: Mapping[str, Any] | None = None) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A payload's bytes, with the answers as they are read back from them: without any registered secret."""
+
+    blob: bytes
+    answers: Sequence[StoredAnswer]
+
+
+def pack(answers: Sequence[StoredAnswer], call: Mapping[str, Any] | None = None) -> Packed:
     """Return the answers, and the call they are for, as one compressed blob, without any registered secret.
 
     Requests are kept without base URL and key. `call` is JSON: with it the answers can be read without their job.
     """
     bodies = [kept.answer.body for kept in answers]
-    if holds_secret(b"".join(bodies)):
+    is_told = holds_secret(b"".join(bodies))
+    if is_told:
         bodies = [redact_bytes(body) for body in bodies]
     heads = [
         {
@@ -68,8 +77,12 @@ def pack(answers: Sequence[StoredAnswer], call: Mapping[str, Any] | None = None)
         }
         for kept, body in zip(answers, bodies, strict=True)
     ]
-    head = redact(json.dumps({"call": call, "answers": heads}, separators=(",", ":"))).encode()
-    return zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join((struct.pack(">I", len(head)), head, *bodies)))
+    written = json.dumps({"call": call, "answers": heads}, separators=(",", ":"))
+    head = (redacted := redact(written)).encode()
+    raw = b"".join((struct.pack(">I", len(head)), head, *bodies))
+    blob = zstandard.ZstdCompressor(level=_LEVEL).compress(raw)
+    # Where nothing was taken out, what would be read back is what was given: reading it costs 9 us an answer.
+    return Packed(blob, unpack(blob) if is_told or redacted != written else answers)
 
 
 def unpack(blob: bytes) -> list[StoredAnswer]:
@@ -161,21 +174,34 @@ class Payloads:
 
         One of the two must hold it: raises the Redis error when both refuse. Cost: one append, one round trip.
         """
-        place: Place | None = None
+        if not in_flight:
+            return self._append(key, blob, now)
+        place = self.archive(key, blob, now)
+        self.send_off(key, blob, place)
+        return place
+
+    def archive(self, key: str, blob: bytes, now: datetime) -> Place | None:
+        """Archive the payload and return its place, None where the archive refuses it."""
         try:
-            place = self._archive.append(key, blob, now)
+            return self._append(key, blob, now)
+        except OSError:
+            return None
+
+    def _append(self, key: str, blob: bytes, now: datetime) -> Place:
+        try:
+            return self._archive.append(key, blob, now)
         except OSError as error:
             log.error("archive_refused", key=key, error=str(error))
-            if not in_flight:
+            raise
+
+    def send_off(self, key: str, blob: bytes, place: Place | None) -> None:
+        """Put a payload into Redis. Raises its error where the archive does not hold the payload either."""
+        try:
+            self._redis.set(key, blob, ex=TTL_S)
+        except RedisError as error:
+            if place is None:
                 raise
-        if in_flight:
-            try:
-                self._redis.set(key, blob, ex=TTL_S)
-            except RedisError as error:
-                if place is None:
-                    raise
-                log.warning("payload_not_in_redis", key=key, error=str(error))
-        return place
+            log.warning("payload_not_in_redis", key=key, error=str(error))
 
     def get(self, key: str, place: Place | None) -> bytes | None:
         """Return a payload from Redis or else the archive, or None when neither has it."""

@@ -15,10 +15,12 @@ from tasks.lifecycle import context
 
 def begin(task: FarmTask, call: Mapping[str, Any], job_id: int | None, attempt: int | None) -> Leased:
     """Return the job, begun: its state is `leased`, unless it is over or (by hand, delivered again) already fetched."""
+    if job_id is not None:
+        with context().sessions() as session:
+            session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+            return jobs.start(session, job_id, attempt or 0)
     with context().sessions.begin() as session:
         jobs.relax_commit(session)
-        if job_id is not None:
-            return jobs.start(session, job_id, attempt or 0)
         now = datetime.now(UTC)
         queue = (task.request.delivery_info or {}).get("routing_key")
         lane = queue if queue in LANES else "standard"

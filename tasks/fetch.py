@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import structlog
 from celery import chain, signature
 
 from celeryconfig import LOAD_SUFFIX
@@ -16,14 +15,9 @@ from ingest.pipeline import fetch as pipeline
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.workers import wake_leader
 from tasks.attempts import begin
-from tasks.farm_task import INFRASTRUCTURE, FarmTask, farm_task
+from tasks.farm_task import FarmTask, farm_task
 from tasks.lifecycle import context
-from tasks.store import store_here
 
-log = structlog.get_logger(__name__)
-
-#: Up to this many bytes of answers (a live poll) the fetch stores them itself: 46 instead of 54 ms from slot to commit.
-AT_ONCE_BYTES = 64 * 1024
 #: Up to this many (five pages of klines) one step parses and stores them: two steps cost 3 us of 13 a row. Beyond it,
 #: two steps let another child help.
 ONE_STEP_BYTES = 1024 * 1024
@@ -49,15 +43,15 @@ def _declare(provider: str) -> Any:
             return {"job_id": job.id, "state": job.state}
         if job.state == "fetched":
             raise self.replace(load_steps(job, size_bytes=0, ignore_result=self.request.ignore_result))
-        outcome = pipeline.fetch(context(), provider, job)
+        from ingest.pipeline.store import ready  # noqa: PLC0415 - children only: polars must not meet a fork
+
+        outcome = pipeline.fetch(context(), provider, job, make_ready=ready)
+        if outcome.stored is not None:
+            wake_leader(context().redis, room_only=not outcome.owes)
+            return {"job_id": job.id, "state": "done", **outcome.stored}
         if outcome.state == "fetched":
             if outcome.owes:
                 wake_leader(context().redis)
-            if outcome.payload_bytes <= AT_ONCE_BYTES:
-                try:
-                    return store_here(job.id, job.attempt)
-                except INFRASTRUCTURE as error:  # what is fetched is kept: a message of its own tries it again
-                    log.warning("not_stored_at_once", job_id=job.id, error=str(error).splitlines()[0])
             steps = load_steps(job, size_bytes=outcome.payload_bytes, ignore_result=self.request.ignore_result)
             raise self.replace(steps)
         wake_leader(context().redis)

@@ -15,11 +15,6 @@ from tasks.lifecycle import context
 @farm_task(name="tasks.store")
 def store(self: FarmTask, job_id: int, attempt: int) -> dict[str, Any]:
     """Store what the job fetched, normalizing it first where nobody has, and return what was written."""
-    return store_here(job_id, attempt)
-
-
-def store_here(job_id: int, attempt: int) -> dict[str, Any]:
-    """Do the work of the store task in this process: a fetch that brought little does not wait for another message."""
     from ingest.pipeline.store import store as run  # noqa: PLC0415 - children only: polars must not meet a fork
 
     result = run(context(), job_id, attempt)

@@ -35,7 +35,7 @@ def tickfarm(database_url, redis_url, home):
     answer = StoredAnswer(Answer(request, 200, {}, json.dumps(rows).encode(), now, now))
     call = {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m"}
     key = payload_key(1, 1)
-    place = context.payloads.put(key, pack([answer], call), now, in_flight=False)
+    place = context.payloads.put(key, pack([answer], call).blob, now, in_flight=False)
     asker, trace = Asker("binance", "bars", job_id=1, attempt=1), Trace(answer.answer, "http://127.0.0.1", answer=0)
     context.make_room("fetch_log", now, now)
     with context.sessions.begin() as session:

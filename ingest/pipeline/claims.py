@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, Integer, Text, func, literal, or_, select, true
+from sqlalchemy import CTE, Integer, Text, bindparam, func, or_, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from models import Job
+
+#: a claim's fields, as columns of the statement
+_COLUMNS = {"task": Text, "most": Integer, "held": Integer}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +28,33 @@ class Claim:
     held: int = 0
 
 
-def served_next(lane: str, claims: Sequence[Claim], *, limit: int, now: datetime) -> CTE:
+def values_of(lane: str, claims: Sequence[Claim], *, limit: int, now: datetime) -> dict[str, Any]:
+    """Return the values of `served_next`'s parameters."""
+    columns = {name: [getattr(one, name) for one in claims] for name in _COLUMNS}
+    return {
+        "its_lane": lane,
+        "now": now,
+        "most": limit,
+        **{f"claim_{name}": values for name, values in columns.items()},
+    }
+
+
+def served_next() -> CTE:
     """Return `id` and `rank` of up to `limit` due jobs, locked: one row each. Rows another leader holds are skipped.
 
     Each task's jobs are found by an index, whoever waits before them. Among tasks that hold as much the priority
-    decides, then the claims' order.
+    decides, then the claims' order. Its parameters are those of `values_of`.
     """
-    columns = {"task": Text, "most": Integer, "held": Integer}
-    arrays: list[Any] = [literal([getattr(one, name) for one in claims], ARRAY(kind)) for name, kind in columns.items()]
-    claim = func.unnest(*arrays).table_valued(*columns, with_ordinality="turn").render_derived("claim")
+    arrays: list[Any] = [bindparam(f"claim_{name}", type_=ARRAY(kind)) for name, kind in _COLUMNS.items()]
+    claim = func.unnest(*arrays).table_valued(*_COLUMNS, with_ordinality="turn").render_derived("claim")
     theirs = (
         select(Job.id, Job.priority, Job.due_at)
-        .where(Job.state == "due", Job.lane == lane, Job.task == claim.c.task, Job.due_at <= now)
+        .where(
+            Job.state == "due",
+            Job.lane == bindparam("its_lane"),
+            Job.task == claim.c.task,
+            Job.due_at <= bindparam("now"),
+        )
         # Expired, but not swept yet.
         .where(or_(Job.expires_at.is_(None), Job.expires_at >= func.now()))
         .order_by(Job.priority, Job.due_at)
@@ -56,7 +74,7 @@ def served_next(lane: str, claims: Sequence[Claim], *, limit: int, now: datetime
     return (
         select(ranked.c.id, func.row_number().over(order_by=order).label("rank"))
         .order_by(*order)
-        .limit(limit)
+        .limit(bindparam("most", type_=Integer))
         .cte("picked")
         .prefix_with("MATERIALIZED")
     )

@@ -27,6 +27,7 @@ from sqlalchemy import (
     Interval,
     Update,
     and_,
+    bindparam,
     case,
     func,
     literal,
@@ -38,9 +39,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from ingest.errors import LeaseLost
-from ingest.pipeline.claims import Claim, served_next
+from ingest.pipeline.claims import Claim, served_next, values_of
 from models import IN_FLIGHT, Job
 
 #: A worker that dies is noticed after this long; work that lives renews its lease at a third of it.
@@ -118,6 +120,8 @@ class Lost:
 
 
 _LEASED_COLUMNS = tuple(getattr(Job, column.name) for column in fields(Leased))
+#: `relax_commit` as a statement's last column: one round trip less
+_RELAXED = func.set_config("synchronous_commit", "off", True)
 
 
 def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
@@ -125,21 +129,8 @@ def insert_jobs(session: Session, jobs: Sequence[NewJob]) -> int:
     if not jobs:
         return 0
     rows = [
-        {
-            "key": job.key,
-            "task": job.task,
-            "lane": job.lane,
-            "kwargs": dict(job.kwargs),
-            "due_at": job.due_at,
-            "priority": job.priority,
-            "expires_at": job.expires_at,
-            "entry": job.entry,
-            "run_id": job.run_id,
-            "options": None if job.options is None else dict(job.options),
-            "parent_id": job.parent_id,
-            "failures": job.failures,
-            "error": job.error,
-        }
+        {column.name: getattr(job, column.name) for column in fields(NewJob)}
+        | {"kwargs": dict(job.kwargs), "options": None if job.options is None else dict(job.options)}
         for job in sorted(jobs, key=lambda job: job.key)
     ]
     statement = insert(Job).on_conflict_do_nothing(index_elements=["key"]).returning(Job.id)
@@ -150,16 +141,10 @@ def lease_due(session: Session, lane: str, claims: Sequence[Claim], *, limit: in
     """Lease up to `limit` due jobs of a lane: whose task holds least comes first, and of a task the most urgent.
 
     Among tasks that hold as much the priority decides, then the claims' order, in which the jobs are returned too.
-    Rows another leader holds are skipped.
+    Rows another leader holds are skipped. Relaxes the transaction's commit (`relax_commit`) where it leases any.
     """
-    picked = served_next(lane, claims, limit=limit, now=now)
-    statement = (
-        update(Job)
-        .where(Job.id == picked.c.id)
-        .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
-        .returning(picked.c.rank, *_LEASED_COLUMNS)
-    )
-    return [Leased(*row[1:]) for row in sorted(_plainly(session, statement), key=lambda row: int(row.rank))]
+    rows = _plainly(session, _LEASE_DUE, values_of(lane, claims, limit=limit, now=now))
+    return [_leased(row[1:]) for row in sorted(rows, key=lambda row: int(row.rank))]
 
 
 def expire(session: Session) -> int:
@@ -214,20 +199,10 @@ def return_lost(session: Session) -> Lost:
 def start(session: Session, job_id: int, attempt: int) -> Leased:
     """Begin a leased attempt and renew its lease; one whose message waited too long comes back `expired` instead.
 
-    Raises LeaseLost when it is not this attempt's turn.
+    One statement, which relaxes its commit itself (`relax_commit`): in autocommit it is one round trip. Raises
+    LeaseLost when it is not this attempt's turn.
     """
-    is_late = and_(Job.expires_at.is_not(None), Job.expires_at < func.now())
-    statement = (
-        _held(job_id, attempt, "leased")
-        .where(Job.started_at.is_(None))
-        .values(
-            state=case((is_late, "expired"), else_="leased"),
-            started_at=case((~is_late, func.now())),
-            finished_at=case((is_late, func.now())),
-            lease_until=case((~is_late, _lease())),
-        )
-    )
-    return _one(session, statement, job_id, attempt)
+    return _one(session, _START, job_id, attempt)
 
 
 def adopt(session: Session, job: NewJob, now: datetime) -> Leased:
@@ -257,21 +232,12 @@ def adopt(session: Session, job: NewJob, now: datetime) -> Leased:
 
 def mark_fetched(session: Session, job_id: int, attempt: int, *, payload_key: str, payload_bytes: int) -> None:
     """Record that the answers are there. Raises LeaseLost when another attempt has begun."""
-    statement = _held(job_id, attempt, "leased").values(
-        state="fetched",
-        fetched_at=func.now(),
-        payload_key=payload_key,
-        payload_bytes=payload_bytes,
-        lease_until=_lease(),
-        started_at=None,
-    )
-    _one(session, statement, job_id, attempt)
+    _one(session, _MARK_FETCHED, job_id, attempt, payload_key=payload_key, payload_bytes=payload_bytes)
 
 
 def touch(session: Session, job_id: int, attempt: int) -> Leased:
     """Begin to load a fetched job and renew its lease. Raises LeaseLost when it is not this attempt's any more."""
-    statement = _held(job_id, attempt, "fetched").values(started_at=func.now(), lease_until=_lease())
-    return _one(session, statement, job_id, attempt)
+    return _one(session, _TOUCH, job_id, attempt)
 
 
 def lock_for_store(session: Session, job_id: int, attempt: int) -> Leased:
@@ -289,15 +255,13 @@ def lock_for_store(session: Session, job_id: int, attempt: int) -> Leased:
 
 def finish(session: Session, job_id: int, attempt: int, result: Mapping[str, Any]) -> None:
     """End a job well. From `leased` too: work that needs no loading (an empty answer, maintenance) ends there."""
-    statement = _held(job_id, attempt, *IN_FLIGHT).values(
-        state="done", finished_at=func.now(), lease_until=None, result=dict(result), error=None, payload_bytes=0
-    )
-    _one(session, statement, job_id, attempt)
+    _one(session, _FINISH, job_id, attempt, result=dict(result))
 
 
 def put_back(session: Session, job_id: int, attempt: int, *, due_at: datetime, reason: str, is_failure: bool) -> None:
     """Return a job to `due`, for later. A wait that a provider dictates is no failure."""
-    statement = _held(job_id, attempt, *IN_FLIGHT).values(
+    statement = _ending(
+        *IN_FLIGHT,
         state="due",
         due_at=due_at,
         lease_until=None,
@@ -311,10 +275,7 @@ def put_back(session: Session, job_id: int, attempt: int, *, due_at: datetime, r
 
 def bury(session: Session, job_id: int, attempt: int, reason: str) -> None:
     """End a job badly."""
-    statement = _held(job_id, attempt, *IN_FLIGHT).values(
-        state="dead", finished_at=func.now(), lease_until=None, error=reason, payload_bytes=0
-    )
-    _one(session, statement, job_id, attempt)
+    _one(session, _BURY, job_id, attempt, error=reason)
 
 
 def release(session: Session, job_id: int, attempt: int | None, *, is_lost: bool) -> None:
@@ -374,21 +335,64 @@ def relax_commit(session: Session) -> None:
     session.execute(text("SET LOCAL synchronous_commit = off"))
 
 
-def _plainly(session: Session, statement: Executable) -> CursorResult[*tuple[Any, ...]]:
-    """Run a statement beside the session's objects: keeping those true costs the leader as much as the statement."""
-    return session.connection().execute(statement)
+def _plainly(
+    session: Session, statement: Executable, values: Mapping[str, Any] | None = None
+) -> CursorResult[*tuple[Any, ...]]:
+    """Run a statement beside the session's objects: keeping those true costs as much as the statement."""
+    return session.connection().execute(statement, values)
 
 
 def _lease(lease_s: float = LEASE_S) -> Any:
     return func.now() + literal(timedelta(seconds=lease_s), Interval)
 
 
-def _held(job_id: int, attempt: int, *states: str) -> Update:
-    return update(Job).where(Job.id == job_id, Job.attempt == attempt, Job.state.in_(states))
+def _held(*states: str) -> Update:
+    return update(Job).where(Job.id == bindparam("job"), Job.attempt == bindparam("held"), Job.state.in_(states))
 
 
-def _one(session: Session, statement: Update, job_id: int, attempt: int) -> Leased:
-    row = session.execute(statement.returning(*_LEASED_COLUMNS)).first()
+def _ending(*states: str, **values: Any) -> ReturningUpdate[Any]:
+    return _held(*states).values(values).returning(*_LEASED_COLUMNS)
+
+
+def _one(session: Session, statement: Executable, job_id: int, attempt: int, **values: Any) -> Leased:
+    """Run a transition of this attempt. Raises LeaseLost when another one has begun."""
+    row = _plainly(session, statement, {"job": job_id, "held": attempt, **values}).first()
     if row is None:
         raise LeaseLost(f"job {job_id}: attempt {attempt} is over", attempt=attempt)
-    return Leased(*row)
+    return _leased(row)
+
+
+def _leased(row: Sequence[Any]) -> Leased:
+    return Leased(*row[: len(_LEASED_COLUMNS)])
+
+
+# Built once: a statement that SQLAlchemy has seen before costs it a third of one that is built anew.
+_picked = served_next()
+_LEASE_DUE = (
+    update(Job)
+    .where(Job.id == _picked.c.id)
+    .values(state="leased", attempt=Job.attempt + 1, lease_until=_lease(), started_at=None)
+    .returning(_picked.c.rank, *_LEASED_COLUMNS, _RELAXED)
+)
+_is_late = and_(Job.expires_at.is_not(None), Job.expires_at < func.now())
+_START = _ending(
+    "leased",
+    state=case((_is_late, "expired"), else_="leased"),
+    started_at=case((~_is_late, func.now())),
+    finished_at=case((_is_late, func.now())),
+    lease_until=case((~_is_late, _lease())),
+)
+_START = _START.where(Job.started_at.is_(None)).returning(_RELAXED)
+_MARK_FETCHED = _ending(
+    "leased",
+    state="fetched",
+    fetched_at=func.now(),
+    payload_key=bindparam("payload_key"),
+    payload_bytes=bindparam("payload_bytes"),
+    lease_until=_lease(),
+    started_at=None,
+)
+_TOUCH = _ending("fetched", started_at=func.now(), lease_until=_lease())
+_OVER: dict[str, Any] = {"finished_at": func.now(), "lease_until": None, "payload_bytes": 0}
+_FINISH = _ending(*IN_FLIGHT, state="done", result=bindparam("result"), error=None, **_OVER)
+_BURY = _ending(*IN_FLIGHT, state="dead", error=bindparam("error"), **_OVER)

@@ -226,7 +226,6 @@ class Leader:
     ) -> list[Leased]:
         if not claims:
             return []
-        jobs.relax_commit(session)
         leased = jobs.lease_due(session, lane, claims, limit=limit, now=now)
         self._bulkheads.served(leased)
         return leased

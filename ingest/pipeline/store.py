@@ -1,5 +1,7 @@
 """Store: one transaction that writes a batch and ends its job: rows, revisions, ledger, findings, owed parts, `done`.
 
+Deliberately not here: the transaction of a fetch that brought little, which ends with `Ready.write` (fetch).
+
 Invariant: the job's row is locked and its attempt checked before anything is written, so that a worker that lost its
 lease can't write; and the transaction waits for the disk, so that what is done stays done.
 """
@@ -24,12 +26,12 @@ from ingest.archive import Place
 from ingest.errors import BadData
 from ingest.market.quality import Finding as Found
 from ingest.market.records import DATASETS, Dataset
-from ingest.payloads import batch_key
+from ingest.payloads import StoredAnswer, batch_key
 from ingest.pipeline import dead_letters, frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context, SeriesKey
 from ingest.pipeline.jobs import Leased
-from ingest.pipeline.normalize import Batch, PayloadGone, decode, make_batch, payload_place
+from ingest.pipeline.normalize import Batch, PayloadGone, batch_of, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.terms import policy_of
 from ingest.transport.retry import Policy, RetryLater, decide
@@ -82,28 +84,52 @@ def _batch(context: Context, job: Leased, place: Place | None) -> Batch | None:
 
 def _write(context: Context, job: Leased, batch: Batch) -> dict[str, Any]:
     provider = providers.get(job.task.rpartition(".")[2])
-    call = check_call(provider.facts, job.kwargs)
-    name, frame = provider.facts.name, batch.frame
-    ids = prepare(context, name, call, frame) if frame.height else {}
+    ready = _ready(context, job, check_call(provider.facts, job.kwargs), batch)
     with context.sessions.begin() as session:
         jobs.lock_for_store(session, job.id, job.attempt)
-        written = Written(0, 0, 0)
-        if frame.height:
-            written = write(session, call.dataset, rows_csv(call.dataset, job.id, frame, ids))
+        return ready.write(session)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A batch that only a transaction is missing: its partitions and series are there, its rows are CSV."""
+
+    job: Leased
+    call: FetchCall
+    provider: str
+    policy: Policy
+    batch: Batch
+    csv: bytes
+
+    def write(self, session: Session) -> dict[str, Any]:
+        """Write the batch and end the job, whose row this transaction has locked; return counts."""
+        job, call, batch = self.job, self.call, self.batch
+        written = write(session, call.dataset, self.csv) if self.csv else Written(0, 0, 0)
         if batch.findings:
-            note_findings(session, Source(name, call.dataset, job.id, str(job.payload_key)), batch.findings)
-        policy = policy_of(context.settings, name, job.send_options)
-        _owe_again(session, call, job, batch, policy)
-        _ask_once_more(session, call, job, batch, policy)
+            note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), batch.findings)
+        _owe_again(session, call, job, batch, self.policy)
+        _ask_once_more(session, call, job, batch, self.policy)
         result = {
-            "rows": frame.height,
+            "rows": batch.frame.height,
             "inserted": written.inserted,
             "updated": written.updated,
             "revised": written.revised,
             "findings": len(batch.findings),
         }
         jobs.finish(session, job.id, job.attempt, result)
-    return result
+        return result
+
+
+def ready(context: Context, job: Leased, call: FetchCall, answers: Sequence[StoredAnswer]) -> Ready:
+    """Return what these answers of a job bring, ready to be written. `job.payload_key` names them."""
+    return _ready(context, job, call, batch_of(providers.get(job.task.rpartition(".")[2]), call, answers))
+
+
+def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Ready:
+    name, frame, csv = job.task.rpartition(".")[2], batch.frame, b""
+    if frame.height:
+        csv = rows_csv(call.dataset, job.id, frame, prepare(context, name, call, frame))
+    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv)
 
 
 def prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFrame) -> dict[str, int]:

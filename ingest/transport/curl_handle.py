@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import pycurl
@@ -21,6 +22,8 @@ from ingest.wire import Answer, Failure, FailureKind, Request
 DNS_CACHE_S: Final = 300
 # CURLE_HTTP2_STREAM, which pycurl has no name for. Source: curl/curl.h
 _HTTP2_STREAM: Final = 92
+#: Of some ten header lines of an answer all but two or three are those of the last one; cookies and rays are not.
+_KNOWN_LINES: Final = 1024
 
 _KINDS: Final[Mapping[int, FailureKind]] = {
     pycurl.E_OPERATION_TIMEDOUT: "timeout",
@@ -165,8 +168,14 @@ def _headers(lines: Sequence[bytes]) -> dict[str, str]:
         if line.startswith(b"HTTP/"):
             headers = {}
             continue
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            name, value = name.lower(), value.strip()
+        name, value = _header(line)
+        if name is not None:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+@lru_cache(maxsize=_KNOWN_LINES)
+def _header(line: bytes) -> tuple[str | None, str]:
+    """Return a header line's name and value; no name where it is none."""
+    name, colon, value = line.decode("latin-1").partition(":")
+    return (name.lower(), value.strip()) if colon else (None, "")

@@ -145,7 +145,7 @@ class Farm:
         self.owe(provider, kwargs)
         [job] = self.begin()
         name = payload_key(job.id, job.attempt)
-        self.context.payloads.put(name, pack(answers), datetime.now(UTC), in_flight=True)
+        self.context.payloads.put(name, pack(answers).blob, datetime.now(UTC), in_flight=True)
         with self.context.sessions.begin() as session:
             jobs.mark_fetched(session, job.id, job.attempt, payload_key=name, payload_bytes=1)
         return self.load(job, in_two_steps=False)

@@ -224,5 +224,5 @@ PAGE = json.dumps(
 def test_a_key_of_digits_is_redacted_in_a_way_that_json_survives(own_secrets):
     telemetry.register_secret("8675309")
     body = b'{"key":8675309,"said":"8675309","price":"18675309.5","rows":[[86753091]]}'
-    [kept] = unpack(pack([StoredAnswer(answer(body))]))
+    [kept] = unpack(pack([StoredAnswer(answer(body))]).blob)
     assert json.loads(kept.answer.body) == {"key": 0, "said": "0", "price": "18675309.5", "rows": [[86753091]]}

@@ -133,7 +133,7 @@ def test_a_payload_of_before_calls_were_kept_is_read_by_its_job_or_said_to_be_un
     answer = Answer(Request("/api/v3/klines", instruments=("BTC-USDT",)), 200, {}, body, now, now)
     job = farm.owe("binance", bars_call("BTC-USDT"))
     place = farm.context.payloads.put(
-        payloads.payload_key(job, 1), payloads.pack([payloads.StoredAnswer(answer)]), now, in_flight=False
+        payloads.payload_key(job, 1), payloads.pack([payloads.StoredAnswer(answer)]).blob, now, in_flight=False
     )
     farm.context.make_room("fetch_log", now, now)
     farm.change(

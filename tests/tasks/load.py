@@ -19,6 +19,10 @@ PAIRS = ("BTC-USDT", "ETH-USDT", "SOL-USDT", "LTC-USDT")
 TASK = "tasks.fetch.binance"
 #: minutes whose answers are too large to be parsed and stored in one step (1 MiB of klines)
 TWO_STEPS = 10_000
+#: minutes whose answers are too large to be stored by the fetch itself (64 KiB of klines)
+ONE_STEP = 1_000
+#: minutes of a job, and the state in which it is seen while it is stored: by its fetch, or by a step of its own
+STORED_IN = ((60, "leased"), (ONE_STEP, "fetched"))
 _PAGE = 1000
 _COLUMNS = ("open", "high", "low", "close", "volume")
 

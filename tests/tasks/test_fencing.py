@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from tests.tasks.load import bars_job, owe, served
+from tests.tasks.load import STORED_IN, bars_job, owe, served
 from tests.waiting import until
 
 PAIR = "BTC-USDT"
@@ -48,15 +48,18 @@ def test_a_worker_that_slept_through_its_fetch_finds_its_lease_gone_and_writes_n
     assert farm.letters() == []
 
 
-def test_a_worker_that_slept_before_its_store_finds_its_lease_gone_and_writes_nothing(farm, two_workers):
-    """The sleeper holds the job at `fetched`: it waits for the table's lock when it is stopped."""
+@pytest.mark.parametrize(("minutes", "state"), STORED_IN)
+def test_a_worker_that_slept_before_its_store_finds_its_lease_gone_and_writes_nothing(
+    farm, two_workers, minutes, state
+):
+    """The sleeper waits for the table's lock when it is stopped."""
     warm_up(farm)
     sleeper, winner = two_workers
     with farm.context.sessions() as session:
         session.connection().exec_driver_sql("LOCK TABLE bars IN ACCESS EXCLUSIVE MODE")
-        owe(farm, bars_job("one", PAIR))
+        owe(farm, bars_job("one", PAIR, minutes=minutes))
         blocked = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'bars'::regclass"
-        farm.wait_for(f"SELECT state = 'fetched' AND ({blocked}) FROM jobs WHERE key = 'one'")
+        farm.wait_for(f"SELECT state = '{state}' AND ({blocked}) FROM jobs WHERE key = 'one'")
         sleeper.signal(signal.SIGSTOP)
         # Its statement is at the server, which does not sleep: what it holds and waits for must go.
         farm.rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND relation = 'bars'::regclass")
@@ -66,7 +69,7 @@ def test_a_worker_that_slept_before_its_store_finds_its_lease_gone_and_writes_no
     until(lambda: '"lease_lost"' in sleeper.text() + winner.text(), within_s=60, what="a lost lease to be told")
     until(lambda: farm.context.redis.hlen("farm:unacked") == 0, what="the sleeper's message to be acknowledged")
     assert (farm.value(JOB), farm.value(PICTURE)) == picture
-    assert farm.value("SELECT sum(stored) FROM ledger") == farm.value("SELECT count(*) FROM bars") == 61
+    assert farm.value("SELECT sum(stored) FROM ledger") == farm.value("SELECT count(*) FROM bars") == minutes + 1
     assert farm.letters() == []
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.tasks.load import START, bars_job, check_stored, owe
+from tests.tasks.load import ONE_STEP, START, STORED_IN, bars_job, check_stored, owe
 from tests.waiting import until
 
 PAIR = "BTC-USDT"
@@ -22,7 +22,7 @@ def fetched_farm(farm):
     farm.beat().says("leading")
     # Nobody serves the second step's queue: the same as a publish that failed after the commit.
     worker = farm.worker(processes=1, queues="backfill")
-    owe(farm, bars_job("one", PAIR))
+    owe(farm, bars_job("one", PAIR, minutes=ONE_STEP))
     farm.wait_for("SELECT state = 'fetched' FROM jobs WHERE key = 'one'")
     worker.kill()
     farm.context.redis.delete("farm:backfill.load", "farm:unacked", "farm:unacked_index")
@@ -34,7 +34,7 @@ def finish(farm):
     farm.worker("two")
     farm.rows("UPDATE jobs SET lease_until = now() - interval '1 s'")
     farm.all_done(within_s=30)
-    check_stored(farm, 60, pairs=[PAIR])
+    check_stored(farm, ONE_STEP, pairs=[PAIR])
     assert farm.letters() == []
 
 
@@ -56,7 +56,8 @@ def test_a_payload_that_is_nowhere_any_more_is_fetched_again(fetched_farm):
     assert fetched_farm.value("SELECT count(*) FROM fetch_log") == 2
 
 
-def test_a_child_killed_while_it_stores_costs_nothing_but_time(farm):
+@pytest.mark.parametrize(("minutes", "state"), STORED_IN)
+def test_a_child_killed_while_it_stores_costs_nothing_but_time(farm, minutes, state):
     farm.beat().says("leading")
     worker = farm.worker(processes=1)
     owe(farm, bars_job("first", PAIR, minutes=30))
@@ -64,12 +65,12 @@ def test_a_child_killed_while_it_stores_costs_nothing_but_time(farm):
     [child] = worker.children()
     with farm.context.sessions() as session:
         session.connection().exec_driver_sql("LOCK TABLE bars IN ACCESS EXCLUSIVE MODE")
-        owe(farm, bars_job("one", PAIR))
-        farm.wait_for(f"SELECT state = 'fetched' AND ({BLOCKED}) FROM jobs WHERE key = 'one'")
+        owe(farm, bars_job("one", PAIR, minutes=minutes))
+        farm.wait_for(f"SELECT state = '{state}' AND ({BLOCKED}) FROM jobs WHERE key = 'one'")
         os.kill(child, signal.SIGKILL)
         until(lambda: worker.children() not in ([child], []), what="a new child")
     farm.all_done(within_s=30)
-    check_stored(farm, 60, pairs=[PAIR])
+    check_stored(farm, minutes, pairs=[PAIR])
     assert farm.letters() == []
     assert farm.job("one").lost_leases == 1
 
@@ -98,11 +99,11 @@ def test_a_database_that_is_busy_for_long_does_not_make_a_healthy_job_dead(farm)
     farm.all_done(within_s=30)
     with farm.context.sessions() as session:
         session.connection().exec_driver_sql("LOCK TABLE bars IN ACCESS EXCLUSIVE MODE")
-        owe(farm, bars_job("one", PAIR))
+        owe(farm, bars_job("one", PAIR, minutes=ONE_STEP))
         for _ in range(2):
             farm.wait_for(f"SELECT state = 'fetched' AND ({BLOCKED}) FROM jobs WHERE key = 'one'")
             farm.rows("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE NOT granted AND relation = 'bars'::regclass")
             farm.wait_for("SELECT started_at IS NULL FROM jobs WHERE key = 'one'")
     farm.all_done(within_s=30)
-    check_stored(farm, 60, pairs=[PAIR])
+    check_stored(farm, ONE_STEP, pairs=[PAIR])
     assert (farm.job("one").lost_leases, farm.job("one").attempt) == (0, 1)

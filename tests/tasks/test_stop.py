@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.tasks.load import PAIRS, Load, bars_job, check_stored, owe
+import pytest
+
+from tests.tasks.load import PAIRS, STORED_IN, Load, bars_job, check_stored, owe
 from tests.waiting import until
 
 #: what compose, k8s and `tickfarm up` give a worker before they kill it
@@ -40,20 +42,21 @@ def test_a_worker_told_to_stop_during_a_fetch_ends_it_and_leaves(farm):
     assert farm.job("one").lost_leases == 0
 
 
-def test_a_worker_told_to_stop_during_a_store_ends_it_and_leaves(farm):
+@pytest.mark.parametrize(("minutes", "state"), STORED_IN)
+def test_a_worker_told_to_stop_during_a_store_ends_it_and_leaves(farm, minutes, state):
     farm.beat()
     worker = farm.worker()
     owe(farm, bars_job("first", PAIRS[0], minutes=30))
     farm.all_done(within_s=30)
     with farm.context.sessions() as session:
         session.connection().exec_driver_sql("LOCK TABLE bars IN ACCESS EXCLUSIVE MODE")
-        owe(farm, bars_job("one", PAIRS[0]))
-        farm.wait_for(f"SELECT state = 'fetched' AND ({BLOCKED}) FROM jobs WHERE key = 'one'")
+        owe(farm, bars_job("one", PAIRS[0], minutes=minutes))
+        farm.wait_for(f"SELECT state = '{state}' AND ({BLOCKED}) FROM jobs WHERE key = 'one'")
         worker.child.send(signal.SIGTERM)
         worker.says("Warm shutdown")
     assert leaves(worker) < GRACE_S
     assert farm.states() == {"done": 2}
-    check_stored(farm, 60, pairs=PAIRS[:1])
+    check_stored(farm, minutes, pairs=PAIRS[:1])
 
 
 def test_workers_replaced_one_after_the_other_under_load_lose_and_repeat_nothing(farm):
