@@ -79,7 +79,7 @@ class NewsApi:
         key = request.headers.get("x-api-key") or authorization or request.query.get("apiKey")
         if not key:
             raise RefusedError(401, "apiKeyMissing", "Your API key is missing. Use the x-api-key HTTP header.")
-        if key != SANDBOX_KEY:
+        if key != SANDBOX_KEY:  # its own text does not repeat the key; others' do, and a client must not care
             raise RefusedError(401, "apiKeyInvalid", f"Your API key {key} is invalid or incorrect. Check your key.")
 
     def _spend(self, request: Request) -> None:
