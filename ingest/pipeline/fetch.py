@@ -117,7 +117,10 @@ def fetch(context: Context, provider_name: str, job: Leased, *, make_ready: Make
 
 
 def _build(context: Context, provider: Provider, call: FetchCall) -> list[Request]:
-    """Return the call's requests. A window without an end reaches up to now: some providers need one named."""
+    """Return the call's requests. A window without an end reaches up to now, or as near as the provider can be asked.
+
+    Some need an end named, and X refuses one that is too near.
+    """
     instruments: Sequence[str] = call.instruments
     if not instruments:
         with context.sessions() as session:
@@ -125,7 +128,7 @@ def _build(context: Context, provider: Provider, call: FetchCall) -> list[Reques
             instruments = followed_of(session, [kind]).get(kind, ())
     now = datetime.now(UTC)
     if call.end is None and (call.start is not None or call.dataset not in ("trades", *WITHOUT_HISTORY)):
-        call = replace(call, end=now)
+        call = replace(call, end=now - timedelta(seconds=provider.facts.lag_s))
     call = within_reach(provider.facts, call, now)
     return provider.build(call.query(instruments)) if instruments else []
 

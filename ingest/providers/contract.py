@@ -85,6 +85,8 @@ class Facts:
     reach_days: Mapping[str, int] = field(default_factory=dict)
     #: "always": around the clock; "sessions": exchange days
     trading: Literal["always", "sessions"] = "always"
+    #: seconds before now up to which it can be asked: a window without an end of its own ends there
+    lag_s: float = 0.0
     #: what is already worked into the prices of its bars
     adjustment: Literal["none", "splits", "all"] = "none"
     #: datasets that need more than the free plan, and what: `news: "All-in-One"`
