@@ -36,6 +36,10 @@ class SandboxControl:
         wish = {"provider": provider, "fault": arm.fault, "times": arm.times, "args": dict(arm.arguments)}
         self._ask("POST", "faults", wish | {"path": _BARS})
 
+    def arm_document(self, wish: dict[str, Any]) -> None:
+        """Arm a fault as the sandbox's own document says it."""
+        self._ask("POST", "faults", wish)
+
     def clear(self) -> None:
         """Disarm every fault and forget what was asked so far."""
         for what in ("faults", "requests", "elsewhere"):

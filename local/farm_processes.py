@@ -14,7 +14,9 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
+from ingest import providers
 from ingest.settings import CHECKOUT, Settings
+from ingest.settings.sources import PROVIDERS
 from local.port import LOOPBACK
 from local.processes import Process
 from local.state import secret
@@ -26,8 +28,10 @@ NICE = {"backfill": 15}
 #: SIGTERM waits for what runs; a batch takes seconds, and one that is cut off is repeated by its lease
 WORKER_GRACE_S = 40.0
 FLOWER_USER = "tickfarm"
-#: what the sandbox takes for keys; real ones stay away from it
-SANDBOX_KEYS = {"NASDAQ_DATA_LINK_API_KEY": "sandbox-key"}
+#: what the sandbox takes for a key; real ones stay away from it
+SANDBOX_KEY = "sandbox-key"
+#: what a month may cost where nothing costs anything
+SANDBOX_CAP = "1000000 weight/30d"
 WORKERS_STOP, BEAT_STOPS, FLOWER_STOPS, SANDBOX_STOPS = range(4)
 
 
@@ -45,6 +49,18 @@ def farm_processes(
         argv = (sys.executable, "-m", "sandbox", "--port", str(sandbox_port))
         farm.insert(0, Process("sandbox", argv, env=env, cwd=CHECKOUT, stop_rank=SANDBOX_STOPS))
     return farm
+
+
+def sandbox_settings() -> dict[str, str]:
+    """Return the environment of a farm beside the sandbox: a key for whoever takes one, a cap for whoever charges."""
+    env = {}
+    for facts in (providers.get(name).facts for name in providers.names()):
+        if facts.key is not None:
+            env[facts.key.env] = SANDBOX_KEY
+        if facts.charge is not None:
+            stated = [f"{one.amount} {one.unit}/{one.per_s}s" for one in facts.limits]
+            env[f"{PROVIDERS}__{facts.name.upper()}__LIMITS"] = ", ".join([*stated, SANDBOX_CAP])
+    return env
 
 
 def worker(lane: str, env: dict[str, str]) -> Process:
@@ -77,7 +93,8 @@ def _environment(home: Path, sandbox_port: int | None) -> dict[str, str]:
     env["PYTHONUNBUFFERED"] = "1"
     if sandbox_port is not None:
         env["TICKFARM_SANDBOX_URL"] = f"http://{LOOPBACK}:{sandbox_port}"
-        env |= SANDBOX_KEYS
-        for name in SANDBOX_KEYS:
+        ours = sandbox_settings()
+        env |= ours
+        for name in ours:
             env.pop(f"{name}_FILE", None)
     return env

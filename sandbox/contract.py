@@ -5,7 +5,8 @@ Invariant: a dialect is a pure function of the request and its own spending; it 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 JSON_TYPE = "application/json;charset=UTF-8"
@@ -108,6 +109,8 @@ class Example:
 
     `instrument` is spelled as people do (`BTC-USD`, `AAPL`, `UNRATE`), whatever the provider calls it. `start` and
     `end` are ISO moments, half-open; both empty for what has no history (quotes, books): then the newest is polled.
+    Where a provider reaches back some days only, they are relative: `-2d01:30:00` is two days ago at 01:30 UTC
+    (`placed` gives them their dates).
     """
 
     dataset: str
@@ -115,6 +118,19 @@ class Example:
     interval: str = ""
     start: str = ""
     end: str = ""
+
+
+def placed(example: Example, now_s: float) -> Example:
+    """Return the example with its relative moments as ISO ones of the days before `now_s`."""
+    return replace(example, start=_placed(example.start, now_s), end=_placed(example.end, now_s))
+
+
+def _placed(moment: str, now_s: float) -> str:
+    if not moment.startswith("-"):
+        return moment
+    days, _, clock = moment[1:].partition("d")
+    day = datetime.fromtimestamp(now_s, UTC).date() - timedelta(days=int(days))
+    return f"{day.isoformat()}T{clock}Z"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import pytest
 from ingest import providers
 from ingest.market.intervals import INTERVALS
 from ingest.settings import CHECKOUT
+from local.farm_processes import SANDBOX_KEY, sandbox_settings
 from sandbox.contract import Dialect
 from tasks import app
 
@@ -79,7 +80,7 @@ def test_a_provider_that_needs_a_key_says_where_to_get_one_and_the_demo_has_a_st
     if from_where is None:
         return
     assert "https://" in from_where.where_to_get
-    assert from_where.env in (CHECKOUT / "local" / "farm_processes.py").read_text()
+    assert sandbox_settings()[from_where.env] == SANDBOX_KEY
     assert f"#{from_where.env}=" in (CHECKOUT / ".env.example").read_text()
 
 

@@ -1,0 +1,19 @@
+"""Fixtures of the grid: the pipeline tests' own settings, and the sandbox with each provider's own limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.pipeline.conftest import sandbox_process, settings_of
+from tests.sandbox.conftest import SandboxClient, fresh_client
+
+__all__ = ["sandbox", "sandbox_process", "settings_of"]
+
+
+@pytest.fixture
+def sandbox(sandbox_process: str) -> Iterator[SandboxClient]:
+    """Return the sandbox, without faults."""
+    with fresh_client(sandbox_process, {}) as client:
+        yield client
