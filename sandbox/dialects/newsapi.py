@@ -23,7 +23,7 @@ _JSON = "application/json; charset=utf-8"
 _HALF_DAY_S, _DAY_S = 43_200, 86_400
 _DOCS = "https://newsapi.org/docs/errors, autumn 2026"
 _PRICING = "https://newsapi.org/pricing, autumn 2026"
-_CLOSED = Example("news", "BITCOIN", start="2026-11-10T00:00:00Z", end="2026-11-13T00:00:00Z")
+_CLOSED = Example("news", "BITCOIN", start="-13d00:00:00", end="-10d00:00:00")
 _REMOVED = "[Removed]"
 #: As many as its headlines usually are; they are not the whole day's.
 _HEADLINES = 38
@@ -125,8 +125,8 @@ class NewsApi:
         """Return windows of several pages (100 a page at most), one between two seconds, and live polls."""
         return (
             _CLOSED,
-            Example("news", "INTEREST.RATES", start="2026-11-10T06:00:00.500Z", end="2026-11-11T18:00:00.250Z"),
-            Example("news", "APPLE", start="2026-11-12T00:00:00Z", end="2026-11-12T03:00:00Z"),
+            Example("news", "INTEREST.RATES", start="-13d06:00:00.500", end="-12d18:00:00.250"),
+            Example("news", "APPLE", start="-11d00:00:00", end="-11d03:00:00"),
             Example("news", "BITCOIN"),
             Example("news", "HEADLINES.US.BUSINESS"),
             Example("news", "HEADLINES.US"),

@@ -39,7 +39,7 @@ _JSON = "application/json; charset=utf-8"
 _DOCS = "https://docs.x.com/x-api/fundamentals/response-codes-and-errors, 2026-08-22"
 _PRICING = "https://docs.x.com/x-api/getting-started/pricing, 2026-08-22"
 _ALWAYS = ("id", "text", "edit_history_tweet_ids")
-_CLOSED = Example("posts", "AAPL", start="2026-11-20T00:00:00Z", end="2026-11-20T06:00:00Z")
+_CLOSED = Example("posts", "AAPL", start="-3d00:00:00", end="-3d06:00:00")
 
 
 def open_dialect(seed: int) -> "X":
@@ -144,8 +144,8 @@ class X:
         """Return windows of several pages (100 a page at most), one between two seconds, and a live poll of 10."""
         return (
             _CLOSED,
-            Example("posts", "BRK.B", start="2026-11-20T01:00:00.250Z", end="2026-11-20T04:00:00.750Z"),
-            Example("posts", "INTEREST.RATES", start="2026-11-20T22:00:00Z", end="2026-11-21T02:30:00Z"),
+            Example("posts", "BRK.B", start="-3d01:00:00.250", end="-3d04:00:00.750"),
+            Example("posts", "INTEREST.RATES", start="-3d22:00:00", end="-2d02:30:00"),
             Example("posts", "MSFT"),
         )
 

@@ -11,13 +11,13 @@ from ingest.errors import FixRequest, KeyRefused, SlowDown, TryAgain
 from ingest.providers import newsapi
 from ingest.providers.contract import Query
 from ingest.wire import Answer
-from sandbox.contract import Example
+from sandbox.contract import Example, placed
 from sandbox.dialects.newsapi import SANDBOX_KEY, NewsApi
 from sandbox.faults import Faults
 from sandbox.news_wire import BURST, SUBJECTS
 
 NOW = datetime(2026, 11, 23, 2, 37, 0, 500_000, UTC)
-EXAMPLES = NewsApi(7).examples()
+EXAMPLES = tuple(placed(one, NOW.timestamp()) for one in NewsApi(7).examples())
 CASES = NewsApi(7).error_cases()
 NOON = Example("news", "INFLATION", start="2026-11-12T06:00:00Z", end="2026-11-12T18:00:00Z")
 
@@ -48,6 +48,7 @@ def send(dialect, request, now=NOW):
 
 
 def query_of(example):
+    example = placed(example, NOW.timestamp())
     start, end = (datetime.fromisoformat(text) if text else None for text in (example.start, example.end))
     return Query(example.dataset, (example.instrument,), None, start, NOW if end is None else end)
 

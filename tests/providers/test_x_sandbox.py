@@ -11,11 +11,12 @@ from ingest.errors import FixRequest, KeyRefused, SlowDown, TryAgain
 from ingest.providers import x
 from ingest.providers.contract import Query
 from ingest.wire import Answer
+from sandbox.contract import placed
 from sandbox.dialects.x import SANDBOX_KEY, X
 from sandbox.faults import Faults
 
 NOW = datetime(2026, 11, 23, 2, 37, 0, 500_000, UTC)
-EXAMPLES = X(7).examples()
+EXAMPLES = tuple(placed(one, NOW.timestamp()) for one in X(7).examples())
 CASES = X(7).error_cases()
 
 
@@ -43,6 +44,7 @@ def send(dialect, request, now=NOW, key=SANDBOX_KEY):
 
 
 def query_of(example):
+    example = placed(example, NOW.timestamp())
     start, end = (datetime.fromisoformat(text) if text else None for text in (example.start, example.end))
     return Query(example.dataset, (example.instrument,), None, start, NOW if end is None else end)
 
