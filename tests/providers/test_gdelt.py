@@ -53,7 +53,7 @@ def test_a_window_is_asked_for_with_a_second_more_at_its_start_newest_first():
         ("startdatetime", "20241001000006"),
         ("enddatetime", "20241001000140"),
     )
-    assert request.instruments == ("INTEREST.RATES",)
+    assert (request.instruments, request.timeout_s) == (("INTEREST.RATES",), 25.0)
     assert (request.start, request.end) == (T0 + timedelta(seconds=7.5), T0 + timedelta(seconds=99.25))
 
 
@@ -68,6 +68,7 @@ def test_a_live_poll_asks_for_the_newest_of_a_day_a_topic_at_a_time():
         "timespan": "1d",
     }
     assert (second.instruments, second.start, second.end) == (("OIL.PRICE",), None, None)
+    assert second.timeout_s == 25.0
 
 
 @pytest.mark.parametrize(
