@@ -270,7 +270,8 @@ def _told_error(answer: Answer) -> TickfarmError | None:
     # A code that nobody documents is its moment where the status says so, and our request otherwise.
     new = (TryAgain, "its side failed") if status >= 500 else (FixRequest, "it can't answer the request as asked")
     kind, advice = _CODES.get(code, new)
-    return kind(f"bitfinex error for {answer.request.path}: {advice}", provider=facts.name, status=status)
+    said = f"bitfinex error for {answer.request.path}: {advice}"
+    return kind(said, provider=facts.name, instrument=instrument, status=status)
 
 
 def _error_array(answer: Answer) -> tuple[str, str]:
