@@ -57,7 +57,7 @@ class Marketstack:
         try:
             self._check_key(request.query)
             self._pace(request)
-            return Answer(200, self._route(request), content_type="application/json")
+            return self._route(request)
         except RefusalError as refusal:
             error: dict[str, object] = {"code": refusal.code, "message": str(refusal)}
             if refusal.context:
@@ -67,13 +67,13 @@ class Marketstack:
                 }
             return Answer(refusal.status, _compact({"error": error}), content_type="application/json")
 
-    def _route(self, request: Request) -> bytes:
+    def _route(self, request: Request) -> Answer | LongWork:
         path, query = request.path, request.query
         if path == "/stockprice":
-            return self._stockprice(request)
+            return _good(self._stockprice(request))
         if path == "/tickerslist":
             self._spend(1, request.now_s)
-            return self._tickers(query)
+            return _good(self._tickers(query))
         if path in ("/splits", "/dividends", "/eod", "/eod/latest") or path.startswith("/eod/"):
             return self._rows_of(path, request)
         raise RefusalError(404, "invalid_api_function", "This API Function does not exist.")
@@ -98,7 +98,7 @@ class Marketstack:
             raise RefusalError(429, "too_many_requests", said)
         self._spent[month] = self._spent.get(month, 0) + count
 
-    def _rows_of(self, path: str, request: Request) -> bytes:
+    def _rows_of(self, path: str, request: Request) -> Answer | LongWork:
         query = request.query
         names = [name for name in query.get("symbols", "").split(",") if name]
         if not names:
@@ -114,11 +114,17 @@ class Marketstack:
         if not symbols:
             raise RefusalError(422, "no_valid_symbols_provided", "At least one valid symbol must be provided")
         first, last = _span(path, query)
-        rows = self._found(path, symbols, first, last, request.now_s)
         is_descending = _choice(query, "sort", ("DESC", "ASC"), default="DESC") == "DESC"
-        # Days are sorted over all symbols, which therefore interleave: a page may end in the middle of a day.
-        rows.sort(key=lambda row: row[0], reverse=is_descending)
-        return self._paged([text for _, text in rows], query)
+        limit, offset = self._paging(query)
+
+        def render() -> Answer:
+            rows = self._found(path, symbols, first, last, request.now_s)
+            # Days are sorted over all symbols, which therefore interleave: a page may end in the middle of a day.
+            rows.sort(key=lambda row: row[0], reverse=is_descending)
+            return _good(_paged([text for _, text in rows], limit, offset))
+
+        # Years of synthetic days take up to a second.
+        return render if any(symbol.walk for symbol in symbols) else render()
 
     def _found(
         self, path: str, symbols: Sequence[Symbol], first: str, last: str, now_s: float
@@ -137,12 +143,10 @@ class Marketstack:
                 found += [(row.day, _day_text(row)) for row in (days[-1:] if path == "/eod/latest" else days)]
         return found
 
-    def _paged(self, texts: Sequence[str], query: Mapping[str, str]) -> bytes:
+    def _paging(self, query: Mapping[str, str]) -> tuple[int, int]:
+        """Return limit and offset."""
         limit = _whole(query, "limit", default=100, most=self.limits["page_most"])
-        offset = _whole(query, "offset", default=0, most=10**9)
-        shown = texts[offset : offset + limit]
-        paging = {"limit": limit, "offset": offset, "count": len(shown), "total": len(texts)}
-        return f'{{"pagination":{_compact(paging).decode()},"data":[{",".join(shown)}]}}'.encode()
+        return limit, _whole(query, "offset", default=0, most=10**9)
 
     def _stockprice(self, request: Request) -> bytes:
         name = request.query.get("ticker", "")
@@ -178,7 +182,7 @@ class Marketstack:
         wanted = query.get("search", "").upper()
         found = [one for one in SYMBOLS.values() if wanted in one.native or wanted in one.name.upper()]
         texts = [_compact(_ticker(one)).decode() for one in found]
-        return self._paged(texts, query)
+        return _paged(texts, *self._paging(query))
 
     def page(self, body: bytes) -> Page | None:
         """Return None: rows are objects, not lists."""
@@ -263,6 +267,16 @@ class Marketstack:
 
 def _compact(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _good(body: bytes) -> Answer:
+    return Answer(200, body, content_type="application/json")
+
+
+def _paged(texts: Sequence[str], limit: int, offset: int) -> bytes:
+    shown = texts[offset : offset + limit]
+    paging = {"limit": limit, "offset": offset, "count": len(shown), "total": len(texts)}
+    return f'{{"pagination":{_compact(paging).decode()},"data":[{",".join(shown)}]}}'.encode()
 
 
 def _midnight(day: str) -> str:

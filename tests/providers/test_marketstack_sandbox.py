@@ -8,6 +8,8 @@ import pytest
 
 import sandbox.contract
 from ingest.errors import FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
+from ingest.market.quality import check
+from ingest.pipeline import frames
 from ingest.providers import marketstack
 from ingest.providers.contract import Query
 from ingest.wire import Answer
@@ -42,6 +44,7 @@ def send(service, request, now=NOW, faults=None, key=SANDBOX_KEY):
     query = {**dict(request.params), "access_key": key}
     asked = sandbox.contract.Request(request.path, query, {}, "127.0.0.1", now.timestamp())
     said = service.answer(asked)
+    said = said if isinstance(said, sandbox.contract.Answer) else said()
     if faults is not None:
         said = faults.deliver(said, asked, provider="marketstack", query="", dialect=service).answer
     return Answer(request, said.status, {}, said.body, now, now)
@@ -98,6 +101,19 @@ def test_a_live_poll_brings_the_newest_days_of_several_symbols_in_one_request(se
     assert count == 1
     assert {row["instrument"] for row in rows} == {"BRK.B", "TSCO.LON"}
     assert rows[-1]["ts"] == "2026-11-23T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("example", Marketstack(7).examples(), ids=lambda e: f"{e.dataset}-{e.instrument}")
+def test_what_the_examples_bring_breaks_no_rule_of_good_data(service, example):
+    query = query_of(example)
+    answers = [send(service, request) for request in marketstack.build(query)]
+    parts = [(i, marketstack.parse(query, answer), NOW, NOW) for i, answer in enumerate(answers)]
+    frame = frames.batch(parts, example.dataset)
+    window = {"start": query.start, "end": query.end}
+    kept, findings = check(frame, dataset=example.dataset, interval=query.interval, observed_at=NOW, **window)
+    assert findings == []
+    assert kept.height == frame.height > 0
+    assert set(kept["instrument"]) == {example.instrument}
 
 
 @pytest.mark.parametrize("case", Marketstack(7).error_cases(), ids=lambda case: case.name)

@@ -8,6 +8,8 @@ import pytest
 
 import sandbox.contract
 from ingest.errors import FixRequest, SlowDown, TryAgain, UnknownName
+from ingest.market.quality import check
+from ingest.pipeline import frames
 from ingest.providers import yahoo
 from ingest.providers.contract import Query
 from ingest.wire import Answer
@@ -114,6 +116,21 @@ def test_a_live_poll_brings_the_newest_bars_of_every_kind(exchange):
         assert (rows[-1]["ts"], count) == ("2026-11-23T17:31:00+00:00", 1)
     sunday = NOW - timedelta(days=1)
     assert fetch(exchange, Query("bars", ("AAPL",), "1m", None, sunday), sunday)[0] == []
+
+
+@pytest.mark.parametrize("hour", [0, 5, 8, 14, 18, 21])
+@pytest.mark.parametrize("dataset_and_interval", ["bars 1m", "bars 15m", "bars 1d", "quotes", "actions"])
+def test_what_polls_bring_at_any_hour_breaks_no_rule_of_good_data(exchange, dataset_and_interval, hour):
+    dataset, _, interval = dataset_and_interval.partition(" ")
+    now = NOW.replace(hour=hour)
+    names = tuple(symbol.instrument for symbol in SYMBOLS.values())
+    query = Query(dataset, names, interval or None, None, now)
+    answers = [send(exchange, request, now) for request in yahoo.build(query)]
+    parts = [(i, yahoo.parse(query, answer), now, now) for i, answer in enumerate(answers)]
+    frame = frames.batch(parts, dataset)
+    kept, findings = check(frame, dataset=dataset, interval=interval or None, start=None, end=None, observed_at=now)
+    assert findings == []
+    assert kept.height == frame.height >= (1 if dataset == "actions" else len(names) - 7)
 
 
 @pytest.mark.parametrize("case", Yahoo(7).error_cases(), ids=lambda case: case.name)

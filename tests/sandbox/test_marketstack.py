@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sandbox.contract import Conforming, Request
+from sandbox.contract import Answer, Conforming, Request
 from sandbox.dialects.marketstack import SANDBOX_KEY, Marketstack
 
 NOW = datetime(2026, 11, 24, 22, 15, tzinfo=UTC)
@@ -29,7 +29,8 @@ def dialect(loaded):
 
 def ask(dialect, path="/eod", *, now=NOW, key=SANDBOX_KEY, **query):
     texts = {name: str(value) for name, value in query.items()} | ({"access_key": key} if key else {})
-    return dialect.answer(Request(path, texts, {}, "127.0.0.1", now.timestamp()))
+    said = dialect.answer(Request(path, texts, {}, "127.0.0.1", now.timestamp()))
+    return said if isinstance(said, Answer) else said()
 
 
 def read(dialect, path="/eod", **query):
