@@ -101,6 +101,10 @@ class WikiPrices:
         text = f'{{"datatable":{{"data":[{data}],"columns":[{described}]}},"meta":{{"next_cursor_id":{cursor}}}}}'
         return text.encode()
 
+    def of(self, ticker: str) -> list[Row]:
+        """Return the ticker's rows, ascending, for dialects that serve the same shares."""
+        return [row for row in self._rows if row.ticker == ticker]
+
     def truth(self) -> dict[str, dict[str, object]]:
         """Return per ticker how many rows there are and the first and last date."""
         dates: dict[str, list[str]] = {}

@@ -66,7 +66,9 @@ class Outgoing:
 
         Raises ValueError for a name or value that is not printable ASCII: it would be a second header, or none.
         """
-        headers = [("user-agent", USER_AGENT), ("accept", "*/*"), *request.headers]
+        own = {name.lower() for name, _ in request.headers}
+        ours = (("user-agent", USER_AGENT), ("accept", "*/*"))
+        headers = [*(header for header in ours if header[0] not in own), *request.headers]
         if self._key is not None and self._key.place == "header":
             headers.append((self._key.name, f"{self._key.prefix}{self._key.value}"))
         for name, value in headers:

@@ -100,6 +100,7 @@ class LocalServer:
         seen = {
             "query": parse_qsl(url.query, keep_blank_values=True),
             "headers": {k.lower(): v for k, v in headers.items()},
+            "names": [line.partition(":")[0].lower() for line in head.split("\r\n")[1:] if line],
         }
         closed = asyncio.ensure_future(reader.read(1)) if name in {"hang", "drip", "dripheaders", "endless"} else None
         work = asyncio.ensure_future(handler(writer, argument, seen))

@@ -34,6 +34,14 @@ def test_a_request_goes_out_as_it_was_written(connect: OpenClient, server: Local
     assert seen["headers"]["x-of"] == "our own"
 
 
+def test_a_requests_own_user_agent_is_the_only_one_that_is_sent(connect: OpenClient, server: LocalServer) -> None:
+    request = Request("/echo", headers=(("user-agent", "Mozilla/5.0 (compatible; tickfarm)"),))
+    got = answer(connect().send([request], Endpoint(server.url), deadline_s=5, max_bytes=CAP)[0])
+    seen = json.loads(got.body)
+    assert seen["headers"]["user-agent"] == "Mozilla/5.0 (compatible; tickfarm)"
+    assert seen["names"].count("user-agent") == 1
+
+
 def test_headers_of_one_request_are_not_sent_with_the_next(connect: OpenClient, server: LocalServer) -> None:
     client = connect(1)
     requests = [Request("/echo", headers=(("x-first", "1"),)), Request("/echo")]
