@@ -22,7 +22,7 @@ _DOCS = "https://docs.apilayer.com/marketstack/docs/api-key-authentication, autu
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T.*)?", re.ASCII)
 _FIRST, _LAST = "1900-01-01", "2999-12-31"
 
-_BARS = Example("bars", "AAPL", "1d", "2005-01-01T00:00:00Z", "2009-06-01T00:00:00Z")
+_BARS = Example("bars", "AAPL", "1d", "2012-01-03T00:00:00Z", "2013-03-01T00:00:00Z")
 _ACTIONS = Example("actions", "MSFT", "", "2002-01-01T00:00:00Z", "2012-06-01T00:00:00Z")
 
 
@@ -197,10 +197,10 @@ class Marketstack:
         return found
 
     def examples(self) -> Sequence[Example]:
-        """Return real days of two pages, days of a class and of another market, prices, splits and dividends."""
+        """Return real days, two pages of days of a class, days of another market, prices, splits and dividends."""
         return (
             _BARS,
-            Example("bars", "BRK.B", "1d", "2026-01-05T00:00:00Z", "2026-04-01T00:00:00Z"),
+            Example("bars", "BRK.B", "1d", "2021-01-05T00:00:00Z", "2026-04-01T00:00:00Z"),
             Example("bars", "TSCO.LON", "1d", "2025-11-01T00:00:00Z", "2026-02-01T00:00:00Z"),
             Example("quotes", "AAPL"),
             _ACTIONS,
