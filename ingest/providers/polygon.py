@@ -27,7 +27,7 @@ from ingest.providers.polygon_parts import pages, questions, rows, tickers
 from ingest.providers.polygon_parts.pages import bad_page
 from ingest.wire import Answer, KeySpec, Limit, Request
 
-_LIMITS = "https://massive.com/knowledge-base/article/what-is-the-request-limit-for-massives-restful-apis, autumn 2026"
+_LIMITS = "https://massive.com/knowledge-base/article/what-is-the-request-limit-for-polygons-restful-apis, autumn 2026"
 _FINE = frozenset({"OK", "DELAYED", "success"})
 _NEEDS_END = ("bars", "observations", "actions")
 #: The client tries these again too. Source: client, rest/base.py.
@@ -42,7 +42,7 @@ facts = Facts(
     # "Promised to keep working for an extended period", and keys are valid on both. Source: client, README.
     mirrors=("https://api.polygon.io",),
     docs_url="https://massive.com/docs/rest",
-    terms_url="https://massive.com/terms",
+    terms_url="https://massive.com/legal/market-data-terms-of-service",
     datasets=("bars", "trades", "quotes", "books", "news", "observations", "actions"),
     # It makes bars of any number of minutes or hours; where those of 2 hours and more begin is not documented.
     intervals={"1m": "1/minute", "3m": "3/minute", "5m": "5/minute", "15m": "15/minute", "30m": "30/minute"}
@@ -51,7 +51,7 @@ facts = Facts(
     # Our choice: a session's day ends at 20:00 in New York, 01:00 UTC in winter; cheaper plans are 15 minutes late.
     settle_s=4 * 3600.0,
     limits=(Limit(5, 60, _LIMITS),),
-    # "Unlimited", and it asks to stay below 100 requests a second.
+    # "Unlimited", but "we recommend staying under 100 requests per second". Source: as above.
     plans=dict.fromkeys(("starter", "developer", "advanced"), (Limit(99, 1, _LIMITS),)),
     key=KeySpec(
         env="MASSIVE_API_KEY",
