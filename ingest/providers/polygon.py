@@ -4,7 +4,7 @@ Bars are asked for with `adjusted=false`, so they are raw, and splits and divide
 tickers' daily bars of few days are asked for by day, the whole market at once: with 5 calls a minute on the free plan
 that is what makes thousands of shares possible. How instruments are spelt: polygon_parts/tickers.py.
 
-Deliberately not here: WebSocket streams, options, snapshots, and daily bars of options. Invariant: numbers keep the
+Deliberately not here: WebSocket streams, options, futures and snapshots. Invariant: numbers keep the
 digits they were sent with, and a nanosecond never passes through a float.
 
 Sources, read autumn 2026: https://massive.com/docs/rest, called "docs"; https://github.com/massive-com/client-python
@@ -193,7 +193,7 @@ def _parsed_bars(query: Query, page: Mapping[str, Any], answer: Answer) -> Parse
     market = tickers.market_of(next(iter(asked.values())))
     if market == "stocks" and pages.is_raw(request) and page.get("adjusted") is True:
         raise bad_page("bars that are not adjusted", answer)
-    if not whole and page.get("ticker", next(iter(asked))) not in asked:
+    if not whole and page.get("ticker", next(iter(asked))) not in list(asked):  # it may be unhashable
         raise bad_page("the ticker that was asked for", answer, rule="unknown_symbol")
     found = pages.rows_of(dict(page), answer)
     if request.start is not None and request.end is not None and query.interval is not None:

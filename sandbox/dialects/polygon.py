@@ -14,6 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
 
@@ -22,7 +23,7 @@ from sandbox.allowance import SlidingWindow
 from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
 from sandbox.polygon_aggregates import BadRangeError, Span, page, whole_day
 from sandbox.polygon_aggregates import Page as Bars
-from sandbox.polygon_market import ITEM_OF_MARKED, ITEMS, Item, PolygonMarket, price, session_of, size
+from sandbox.polygon_market import ITEM_OF_MARKED, ITEMS, Item, PolygonMarket, price, session_of
 from sandbox.polygon_ticks import book, last_quote, quotes, trades
 from sandbox.price_walk import PriceWalk
 
@@ -176,7 +177,12 @@ class Polygon:
             name: _objects([{"p": price(item, at), "x": _object(shares)} for at, shares in levels])
             for name, levels in found.items()
         }
-        total = {f"{name}Count": size(item, 1) for name in ("bid", "ask")}
+        total = {
+            f"{name.removesuffix('s')}Count": str(
+                sum(Decimal(text) for _, shares in levels for text in shares.values())
+            )
+            for name, levels in found.items()
+        }
         return _object(
             {"data": _object({"ticker": json.dumps(match[1])} | sides | total | {"updated": str(request.now_ms)})} | _OK
         )

@@ -216,9 +216,11 @@ def test_adjusted_bars_are_never_taken_for_raw_ones_though_money_may_say_so():
         polygon.parse(BARS, reply(page, BARS))
 
 
-def test_bars_of_another_ticker_are_bad_data():
+@pytest.mark.parametrize("ticker", ["I:NDX", "aapl", [], {}, None, 7])
+def test_bars_of_another_ticker_are_bad_data(ticker):
+    page = json.loads(payload("polygon", "aggregates")) | {"ticker": ticker}
     with pytest.raises(BadData) as bad:
-        polygon.parse(BARS, reply("aggregates_index", BARS))
+        polygon.parse(BARS, reply(page, BARS))
     assert bad.value.rule == "unknown_symbol"
 
 

@@ -223,6 +223,7 @@ def test_the_last_quote_and_the_book_exist_for_tickers_that_exist(dialect):
     data = read(dialect, "/v2/snapshot/locale/global/markets/crypto/tickers/X:BTCUSD/book")["data"]
     assert len(str(data["updated"])) == 13
     assert [len(level["x"]) for level in data["bids"][:4]] == [2, 1, 1, 2]
+    assert data["bidCount"] == sum(share for level in data["bids"] for share in level["x"].values())
     for path in ("/v2/last/nbbo/NONE", "/v2/snapshot/locale/global/markets/crypto/tickers/X:NONE/book"):
         assert refusal(dialect, path)[:2] == (404, "NOT_FOUND")
 
