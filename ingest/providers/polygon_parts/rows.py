@@ -1,0 +1,266 @@
+"""What the rows of each of polygon's endpoints mean: bars, trades, quotes, a book, news, observations, actions.
+
+Times: milliseconds in bars, nanoseconds in trades and quotes; where the unit is not the same everywhere (last quotes,
+books) the digits tell it. Deliberately not here: which rows are asked for (../polygon.py). Invariant: a value is the
+text that was sent; a book's size at a price is the sum over its exchanges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ingest.market.records import BOOK_LEVELS, Parsed, Reject
+from ingest.market.times import epoch_us
+from ingest.providers import answers
+from ingest.providers.polygon_parts.tickers import SERIES, Market, instrument_of
+
+#: Daily bars of shares and indices carry midnight there, or in a whole market's answer the close; others a UTC moment.
+_NEW_YORK = ZoneInfo("America/New_York")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BAR_SHAPE = "expected an object with whole milliseconds t, and numbers or nulls o, h, l, c, v, n"
+_TRADE_SHAPE = "expected an object with price, size, a time of 10 to 19 digits and a whole sequence_number or id"
+_QUOTE_SHAPE = "expected an object with numbers for bid and ask, and a time of 10 to 19 digits"
+_BOOK_SHAPE = "expected bids and asks as lists of {p, x}, x the sizes by exchange, and updated"
+_NEWS_SHAPE = "expected an object with published_utc as 2024-06-24T18:33:53Z, and texts"
+_FACT_SHAPE = "expected an object with an ISO date, and numbers or nulls"
+_ACTION_SHAPE = "expected a split with execution_date or a dividend with ex_dividend_date, of the ticker asked for"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_PUBLISHED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
+_STAMP = re.compile(r"[1-9]\d{9,18}", re.ASCII)
+#: Nanoseconds in the unit of a time with that many digits.
+_NS_PER = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}
+#: Of a coin's trade: who came later. Source: https://massive.com/docs/rest/crypto/trades-quotes/trades, autumn 2026.
+_TAKERS = {"1": "sell", "2": "buy"}
+_BAR_VALUES = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n"}
+Row = tuple[Any, ...]
+
+
+def bars(rows: Sequence[Any], instruments: Mapping[str, str], market: Market, *, daily: bool, whole: bool) -> Parsed:
+    """Return the bars; `instruments` are those asked for by their tickers, `whole` is a whole market's answer.
+
+    Money has no volume: what is sent as it "is the number of quotes". Of a whole market, what was asked for is read.
+    """
+    only = next(iter(instruments.values()))
+    zone = _NEW_YORK if market in ("stocks", "indices") else UTC
+
+    def read(row: Any) -> Row | None:
+        ts = row.get("t") if type(row) is dict else None
+        values = [row.get(field) for field in _BAR_VALUES.values()] if type(row) is dict else []
+        if type(ts) is not str or not answers.is_whole(ts) or not set(map(type, values)) <= answers.TEXT_OR_NULL:
+            return None
+        if market == "fx":
+            values[4] = None
+        when = _session(int(ts), zone) if daily else int(ts)
+        return None if when is None else (instruments[row["T"]] if whole else only, when, *values)
+
+    wanted = [row for row in rows if not whole or type(row) is not dict or _is_among(row.get("T"), instruments)]
+    return _table(("ts", *_BAR_VALUES), wanted, read, _BAR_SHAPE, None if whole else only, "date" if daily else "ms")
+
+
+def trades(rows: Sequence[Any], instrument: str, market: Market) -> Parsed:
+    """Return the trades: a share's by `sequence_number`, "unique per ticker", a coin's by the id of its exchange."""
+    stamp, number = ("participant_timestamp", "id") if market == "crypto" else ("sip_timestamp", "sequence_number")
+
+    def read(row: Any) -> Row | None:
+        ts = _nanoseconds(row.get(stamp)) if type(row) is dict else None
+        if ts is None or not answers.is_whole(row.get(number)):
+            return None
+        size = row.get("size") if row.get("decimal_size") is None else row["decimal_size"]
+        if not {type(row.get("price")), type(size)} <= answers.TEXT_OR_NULL:
+            return None
+        conditions = row.get("conditions") if market == "crypto" else None
+        sides = {_TAKERS.get(one) for one in conditions if type(one) is str} if type(conditions) is list else set()
+        sides.discard(None)
+        return instrument, ts, row[number], row.get("price"), size, sides.pop() if len(sides) == 1 else None
+
+    return _table(("ts", "trade_id", "price", "size", "side"), rows, read, _TRADE_SHAPE, instrument, "ns")
+
+
+def last_quote(result: Any, instrument: str) -> Parsed:
+    """Return the one row of a share's last quote, where P, S are the ask and p, s the bid."""
+    fields = {"t": "t", "bid": "p", "bid_size": "s", "ask": "P", "ask_size": "S"}
+    return _quotes([result], instrument, fields)
+
+
+def quotes(rows: Sequence[Any], instrument: str) -> Parsed:
+    """Return the rows of a pair's quotes, which have no sizes."""
+    fields = {"t": "participant_timestamp", "bid": "bid_price", "bid_size": "bid_size"}
+    return _quotes(rows, instrument, fields | {"ask": "ask_price", "ask_size": "ask_size"})
+
+
+def _quotes(rows: Sequence[Any], instrument: str, fields: Mapping[str, str]) -> Parsed:
+    """A side whose price is 0 has no quote."""
+
+    def read(row: Any) -> Row | None:
+        ts = _nanoseconds(row.get(fields["t"])) if type(row) is dict else None
+        sides = [[row.get(fields[name]), row.get(fields[f"{name}_size"])] for name in ("bid", "ask")] if ts else []
+        if ts is None or not {type(cell) for side in sides for cell in side} <= answers.TEXT_OR_NULL:
+            return None
+        bid, ask = ([None, None] if _is_zero(side[0]) else side for side in sides)
+        return instrument, ts, *bid, *ask
+
+    return _table(("ts", "bid", "bid_size", "ask", "ask_size"), rows, read, _QUOTE_SHAPE, instrument, "ns")
+
+
+def book(data: Any, instrument: str) -> Parsed:
+    """Return the one row of a book put together from all exchanges; its sides may overlap."""
+
+    def read(row: Any) -> Row | None:
+        ts = _nanoseconds(row.get("updated")) if type(row) is dict else None
+        sides = [_side(row.get(name)) for name in ("bids", "asks")] if type(row) is dict else [None]
+        return (
+            None if ts is None or None in sides else (instrument, ts, *(text for side in sides for text in side or ()))
+        )
+
+    names = ("ts", "bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
+    return _table(names, [data], read, _BOOK_SHAPE, instrument, "ns")
+
+
+def news(rows: Sequence[Any], instrument: str) -> Parsed:
+    """Return the articles. Tickers that our grammar can't spell are left out of `instruments`."""
+    texts = ("id", "title", "article_url", "author", "description")
+
+    def read(row: Any) -> Row | None:
+        ts = _published(row.get("published_utc")) if type(row) is dict else None
+        if ts is None or not {type(row.get(name)) for name in texts} <= answers.TEXT_OR_NULL:
+            return None
+        publisher, tickers = row.get("publisher"), row.get("tickers")
+        source = publisher.get("name") if type(publisher) is dict else None
+        found = [instrument_of(one) for one in tickers if type(one) is str] if type(tickers) is list else []
+        names = ",".join(dict.fromkeys(one for one in found if one))
+        article, title, url, author, summary = (row.get(name) for name in texts)
+        source = source if type(source) is str else None
+        return instrument, ts, article, title, url, source, author, summary, names, _sentiments(row.get("insights"))
+
+    columns = ("ts", "article_id", "title", "url", "source", "author", "summary", "instruments", "sentiments")
+    return _table(columns, rows, read, _NEWS_SHAPE, instrument, "us")
+
+
+def observations(rows: Sequence[Any], instruments: Sequence[str]) -> Parsed:
+    """Return a row for each date and series asked for that has a column there."""
+    found: list[Any] = []
+    for row in rows:
+        found += [(row, name) for name in instruments if type(row) is not dict or SERIES[name][1] in row]
+
+    def read(cell: tuple[Any, str]) -> Row | None:
+        row, name = cell
+        day = row.get("date") if type(row) is dict else None
+        value = row[SERIES[name][1]] if type(day) is str and _DATE.fullmatch(day) else False
+        return (name, day, value) if type(value) in answers.TEXT_OR_NULL else None
+
+    return _table(("ts", "value"), found, read, _FACT_SHAPE, None, "date")
+
+
+def actions(rows: Sequence[Any], tickers: Mapping[str, str]) -> Parsed:
+    """Return splits and dividends; which of the two a row is, its date's name tells."""
+    plain = ("id", "cash_amount", "currency", "split_from", "split_to", "declaration_date", "record_date", "pay_date")
+
+    def read(row: Any) -> Row | None:
+        if type(row) is not dict or not _is_among(row.get("ticker"), tickers):
+            return None
+        kind = "split" if "execution_date" in row else "dividend"
+        day = row.get("execution_date" if kind == "split" else "ex_dividend_date")
+        cells = [row.get(name) for name in plain]
+        if type(day) is not str or not _DATE.fullmatch(day) or not set(map(type, cells)) <= answers.TEXT_OR_NULL:
+            return None
+        return tickers[row["ticker"]], day, kind, cells[0] or "", *cells[1:]
+
+    columns = ("ts", "kind", "action_id", "amount", "currency", "split_from", "split_to")
+    more = ("declared_on", "recorded_on", "paid_on")
+    return _table((*columns, *more), rows, read, _ACTION_SHAPE, None, "date")
+
+
+def _table(
+    names: Sequence[str],
+    rows: Sequence[Any],
+    read: Callable[[Any], Row | None],
+    shape: str,
+    instrument: str | None,
+    unit: Any,
+) -> Parsed:
+    """Return what `read` makes of the rows by column, `instrument` first, and a Reject for each it makes nothing of."""
+    found: list[Row] = []
+    rejects: list[Reject] = []
+    for raw in rows:
+        row = read(raw)
+        if row is None:
+            rejects.append(answers.reject(raw, rule="wrong_shape", reason=shape, instrument=instrument))
+        else:
+            found.append(row)
+    columns = list(zip(*found, strict=True)) or [()] * (len(names) + 1)
+    return Parsed(dict(zip(("instrument", *names), map(list, columns), strict=True)), unit, tuple(rejects))
+
+
+def _session(ms: int, zone: ZoneInfo | Any) -> str | None:
+    """Return the date of the session that a daily bar's time lies in."""
+    try:
+        return (_EPOCH + timedelta(milliseconds=ms)).astimezone(zone).date().isoformat()
+    except (OverflowError, ValueError):
+        return None
+
+
+def _nanoseconds(text: Any) -> int | None:
+    """Return the time, whose unit its digits tell, in nanoseconds; read without a float, which would lose some."""
+    if type(text) is not str or not _STAMP.fullmatch(text) or len(text) not in _NS_PER:
+        return None
+    return int(text) * _NS_PER[len(text)]
+
+
+def _published(text: Any) -> int | None:
+    if type(text) is not str or not _PUBLISHED.fullmatch(text):
+        return None
+    try:
+        return epoch_us(datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00"))
+    except ValueError:
+        return None
+
+
+def _side(levels: Any) -> tuple[str, str] | None:
+    """Return prices and sizes of the best levels, joined by commas; None if one is no {p, x}."""
+    best = levels[:BOOK_LEVELS] if type(levels) is list else [None]
+    prices, sizes = [], []
+    for level in best:
+        price, by_exchange = (level.get("p"), level.get("x")) if type(level) is dict else (None, None)
+        size = _sum(by_exchange)
+        if type(price) is not str or "," in price or not price or size is None:
+            return None
+        prices.append(price)
+        sizes.append(size)
+    return ",".join(prices), ",".join(sizes)
+
+
+def _sum(by_exchange: Any) -> str | None:
+    sizes = list(by_exchange.values()) if type(by_exchange) is dict else []
+    if not sizes or any(type(one) is not str or "," in one for one in sizes):
+        return None
+    if len(sizes) == 1:
+        return str(sizes[0])
+    try:
+        total = sum(map(Decimal, sizes), Decimal(0))
+    except InvalidOperation:
+        return None
+    return f"{total:f}" if total.is_finite() and abs(total.adjusted()) < 40 else None
+
+
+def _sentiments(insights: Any) -> str | None:
+    """Return ticker -> label and reasoning; a ticker that our grammar can't spell keeps its own name."""
+    found: dict[str, Any] = {}
+    for one in insights if type(insights) is list else ():
+        if type(one) is dict and type(one.get("ticker")) is str:
+            said = {"label": one.get("sentiment"), "reasoning": one.get("sentiment_reasoning")}
+            name = instrument_of(one["ticker"]) or one["ticker"]
+            found[name] = {part: text for part, text in said.items() if type(text) is str}
+    return answers.json_object(found)
+
+
+def _is_among(ticker: Any, tickers: Mapping[str, str]) -> bool:
+    return type(ticker) is str and ticker in tickers
+
+
+def _is_zero(text: Any) -> bool:
+    return type(text) is str and re.fullmatch(r"0+(\.0*)?", text) is not None
