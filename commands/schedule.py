@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -15,11 +16,13 @@ import typer
 
 from commands.terminal import Json, err, lanes, open_context, out, print_json, wake
 from ingest.errors import FixRequest, UnknownName
-from ingest.pipeline import schedule_edits
+from ingest.pipeline import pace, schedule_edits
 from ingest.pipeline.entries import Entry, EntrySpec, in_words
+from ingest.pipeline.exchange import limits_now
 from ingest.pipeline.runs import KEPT_RUNS, history
+from ingest.pipeline.schedule import followed_of, kind_of
 from ingest.pipeline.schedule_edits import Names
-from local.shown_schedule import entries_table, entry_row, run_row, runs_table
+from local.shown_schedule import entries_table, entry_row, load_row, loads_table, run_row, runs_table
 from tasks import app as celery_app
 
 schedule = typer.Typer(no_args_is_help=True, help="What runs when: list, add, change, pause, run now, look back.")
@@ -55,6 +58,30 @@ def list_entries(as_json: Json = False) -> None:
         out.print(entries_table(rows))
     else:
         err.print("no entries yet: beat reads beat_schedule.py when it starts")
+
+
+@schedule.command("load")
+def show_load(as_json: Json = False) -> None:
+    """Show what the entries ask of each provider's limits, and the fastest pace of those that ask too much."""
+    context, now = open_context(), datetime.now(UTC)
+    with context.sessions() as session:
+        entries = schedule_edits.active(session, lanes())
+        kinds = {kind for entry in entries if (kind := kind_of(entry)) is not None}
+        followed = followed_of(session, kinds)
+    found = pace.loads(
+        entries,
+        lambda *kind: followed.get(kind, ()),
+        lambda name: limits_now(context, name),
+        now,
+    )
+    slow = pace.too_fast(found, entries)
+    if as_json:
+        print_json({"loads": [load_row(one) for one in found], "too_fast": [asdict(one) for one in slow]})
+        return
+    out.print(loads_table(found))
+    for one in slow:
+        said = f"{one.entry}: every {one.period_s:g}s is too fast; every {one.fastest_s:.0f}s is the fastest that fits"
+        err.print(said, soft_wrap=True)
 
 
 def _add(name: str, fields: dict[str, Any]) -> None:

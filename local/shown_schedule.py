@@ -7,7 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from ingest.pipeline.pace import Load
 from ingest.pipeline.schedule_edits import EntryView
+from local.provider_page import limit_in_words
 from models import ScheduleRun
 
 
@@ -38,6 +40,25 @@ def run_row(run: ScheduleRun) -> dict[str, Any]:
         "rows": run.rows,
         "reason": run.reason,
     }
+
+
+def load_row(load: Load) -> dict[str, Any]:
+    """Return what is told of a limit: what the schedule asks of it in its window, on average."""
+    return {
+        "provider": load.provider,
+        "limit": limit_in_words(load.limit),
+        "asked": round(load.asked, 3),
+        "share": round(load.share, 4),
+        "by_entry": {name: round(asked, 3) for name, asked in load.by_entry.items()},
+    }
+
+
+def loads_table(loads: Iterable[Load]) -> Table:
+    """Return the table of limits and what is asked of them."""
+    table = Table("provider", "limit", "asked", "share", box=None, pad_edge=False)
+    for load in loads:
+        table.add_row(load.provider, limit_in_words(load.limit), f"{load.asked:,.1f}", f"{load.share:.0%}")
+    return table
 
 
 def entries_table(rows: Iterable[Mapping[str, Any]]) -> Table:

@@ -18,11 +18,12 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from redis.exceptions import RedisError
 
+from ingest import providers
 from ingest.errors import KeyRefused, SlowDown, TickfarmError, TryAgain
 from ingest.pipeline import provider_state, quota
 from ingest.pipeline.context import Context
 from ingest.pipeline.jobs import JobOptions
-from ingest.pipeline.terms import NO_OPTIONS, Terms, entry_limit
+from ingest.pipeline.terms import NO_OPTIONS, Terms, entry_limit, terms_of
 from ingest.providers.contract import Facts, Provider
 from ingest.settings import provider_endpoint
 from ingest.telemetry import register_secret
@@ -90,6 +91,13 @@ def endpoint_of(context: Context, facts: Facts, base_url: str, *, turn: str = ""
     if endpoint.key is not None:
         register_secret(endpoint.key.value)
     return endpoint
+
+
+def limits_now(context: Context, name: str) -> Sequence[Limit]:
+    """Return the provider's limits at our pace, as they hold with the keys that are set now."""
+    facts = providers.get(name).facts
+    has_key = endpoint_of(context, facts, "").key is not None
+    return terms_of(context.settings, facts, has_key=has_key).limits
 
 
 @dataclass(frozen=True, slots=True)

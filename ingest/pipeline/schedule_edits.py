@@ -7,6 +7,7 @@ whole entry before it is written, and it is seen by the leader because `changed_
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -147,6 +148,17 @@ def views(session: Session, now: datetime, lanes: Collection[str]) -> list[Entry
     rows = session.scalars(select(ScheduleEntry).order_by(ScheduleEntry.name)).all()
     runs = newest(session, [row.name for row in rows])
     return [_view(row, runs.get(row.name), now, lanes) for row in rows]
+
+
+def active(session: Session, lanes: Collection[str]) -> list[Entry]:
+    """Return the entries that run, by name; what can't be read is left out (`views` says why)."""
+    found = []
+    for row in session.scalars(select(ScheduleEntry).order_by(ScheduleEntry.name)):
+        fields = effective(row.spec, row.edits)
+        if fields is not None and fields.get("enabled", True):
+            with suppress(FixRequest):
+                found.append(read_entry(row.name, fields, lanes=lanes))
+    return found
 
 
 def _view(row: ScheduleEntry, run: ScheduleRun | None, now: datetime, lanes: Collection[str]) -> EntryView:

@@ -251,7 +251,7 @@ class Marketstack:
         plan = failing(403, "function_access_restricted", "Your plan does not support this API function.")
         soft = {"path": "/eod", "fault": "error_in_200", "args": {"body": self.error_body.decode()}}
         unknown = Example("bars", "NOSUCHSYMBOL", "1d", _BARS.start, _BARS.end)
-        before = Example("bars", "FB", "1d", "2011-01-01T00:00:00Z", "2011-02-01T00:00:00Z")
+        before = Example("bars", "FB", "1d", "2012-01-03T00:00:00Z", "2012-05-01T00:00:00Z")
         return (
             ErrorCase("month spent", _BARS, "quota", _DOCS, spent),
             ErrorCase("month spent, older code", _BARS, "quota", _DOCS, legacy),
