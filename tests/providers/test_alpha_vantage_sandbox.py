@@ -9,7 +9,9 @@ import pytest
 
 import sandbox.contract
 from ingest.errors import FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
+from ingest.market.quality import check
 from ingest.market.times import epoch_us
+from ingest.pipeline import frames
 from ingest.providers import alpha_vantage
 from ingest.providers.contract import Query
 from ingest.wire import Answer
@@ -73,6 +75,16 @@ def test_an_example_comes_whole_once_and_to_the_digit(example):
     assert {row["instrument"] for row in rows} == {example.instrument}
     filled = {name for row in rows for name, value in row.items() if value is not None}
     assert filled - {"instrument"} <= set(expected[0])
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: f"{one.dataset} {one.instrument} {one.interval}")
+def test_the_quality_rules_find_nothing_in_an_example(example):
+    query = query_of(example)
+    answer = send(alpha_vantage.build(query)[0])
+    frame = frames.batch([(0, alpha_vantage.parse(query, answer), NOW, NOW)], query.dataset)
+    bounds = {"start": query.start, "end": query.end}
+    good, found = check(frame, dataset=query.dataset, interval=query.interval, **bounds, observed_at=NOW)
+    assert (found, good.height) == ([], frame.height)
 
 
 @pytest.mark.parametrize(
