@@ -15,9 +15,8 @@ from ingest.pipeline import frames
 from ingest.providers import alpha_vantage
 from ingest.providers.contract import Query
 from ingest.wire import Answer
-from sandbox.body_faults import Case
+from sandbox.body_faults import BODY_FAULTS, Case
 from sandbox.dialects.alpha_vantage import SANDBOX_KEY, AlphaVantage
-from sandbox.faults import BODY_FAULTS
 
 NOW = datetime(2026, 11, 23, 20, 37, 0, 500_000, UTC)
 DIALECT = AlphaVantage(7)
