@@ -248,3 +248,12 @@ def test_it_says_itself_what_must_come_of_it():
     assert LOADED.page(b"[]") is None
     assert LOADED.truth()["IBM"] == {"rows": 3270, "first": "2000-03-01", "last": "2013-03-01"}
     assert b"html" in LOADED.error_body
+
+
+def test_the_documented_path_answers_over_the_socket_too_and_the_key_is_not_shown(sandbox):
+    sandbox.control("POST", "limits", {"provider": "alpha_vantage", "limits": {"requests_per_s": 25}})
+    path = "/alpha_vantage/query?function={}&apikey=" + SANDBOX_KEY
+    assert len(sandbox.read(path.format("TIME_SERIES_DAILY&symbol=IBM"))["Time Series (Daily)"]) == 100
+    assert sandbox.read(path.format("NEWS_SENTIMENT&tickers=CRYPTO%3ABTC&limit=3"))["items"] == "3"
+    assert sandbox.read(path.format("TREASURY_YIELD&maturity=2year"))["unit"] == "percent"
+    assert SANDBOX_KEY not in json.dumps(sandbox.control("GET", "requests?log=1")[1])

@@ -149,3 +149,10 @@ def test_it_says_itself_what_must_come_of_it():
     assert LOADED.page(b"[]") is None
     assert LOADED.truth()["FB"]["last"] == "2013-03-01"
     assert [one["symbol"] for one in read("/ref-data/symbols")][-1] == "BRK.B"
+
+
+def test_the_documented_paths_answer_over_the_socket_too_and_the_token_is_not_shown(sandbox):
+    assert len(sandbox.read(f"/iex/stock/ibm/chart/5d?token={SANDBOX_KEY}")) == 5
+    assert [one["symbol"] for one in sandbox.read(f"/iex/tops?symbols=FB%2CIBM&token={SANDBOX_KEY}")] == ["FB", "IBM"]
+    assert sandbox.get(f"/iex/stock/nope/quote?token={SANDBOX_KEY}").data == b"Unknown symbol"
+    assert SANDBOX_KEY not in json.dumps(sandbox.control("GET", "requests?log=1")[1])
