@@ -225,11 +225,9 @@ def _minutes(query: Query, instrument: str, interval: str) -> list[Request]:
 
 def _news(query: Query, instrument: str) -> tuple[tuple[str, str], ...]:
     """Return what asks for one name's articles: with two tickers it would be those about both."""
-    about = ("topics", names.topic(instrument)) if instrument.startswith("TOPIC.") else None
-    if about is None and is_pair(instrument):
-        said = f"{facts.name} has news of shares, CRYPTO.BTC, FOREX.USD or TOPIC.IPO; found {instrument}"
-        raise FixRequest(said, provider=facts.name, instrument=instrument)
-    params = (("function", "NEWS_SENTIMENT"), about or ("tickers", names.native(instrument)))
+    is_topic = instrument.startswith("TOPIC.")
+    about = ("topics", names.topic(instrument)) if is_topic else ("tickers", names.about(instrument))
+    params = (("function", "NEWS_SENTIMENT"), about)
     if query.start is None or query.end is None:
         return (*params, ("sort", "LATEST"), ("limit", str(NEWEST_NEWS)))
     # Whether `time_to` takes its own minute in is not said; one more does no harm, as what is too much is cut.

@@ -106,6 +106,9 @@ def test_articles_of_a_window_are_asked_for_oldest_first_and_a_minute_too_many()
         (Query("actions", ("EUR-USD",)), FixRequest),
         (Query("news", ("EUR-USD",)), FixRequest),
         (Query("news", ("TOPIC.CATS",)), UnknownName),
+        (Query("news", ("TREASURY.10Y",)), FixRequest),
+        (Query("bars", ("CRYPTO.BTC",), "1d"), FixRequest),
+        (Query("quotes", ("TOPIC.IPO",)), FixRequest),
         (Query("observations", ("UNRATE",)), UnknownName),
         (replace(DAYS, start=T0), FixRequest),
         (replace(QUOTE, start=T0, end=T0 + timedelta(days=1)), FixRequest),
@@ -222,7 +225,7 @@ def test_what_a_compact_page_does_not_reach_is_asked_for_with_full_once_and_no_d
     assert dict(second.params) == dict(first.params) | {"outputsize": "full"}
     assert (second.start, second.end) == (query.start, T0 - timedelta(days=99))
     everything = days_page(T0 - timedelta(days=400), 401)
-    one, two = (alpha_vantage.parse(query, reply(page, query, request=part)) for part in (first, second))
+    one = alpha_vantage.parse(query, reply(page, query, request=first))
     two = alpha_vantage.parse(query, reply(everything, query, request=second))
     found = [*two.columns["ts"], *one.columns["ts"]]
     assert sorted(found) == [(query.start + timedelta(days=i)).date().isoformat() for i in range(275)]

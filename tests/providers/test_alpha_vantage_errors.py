@@ -142,7 +142,9 @@ def test_every_instrument_comes_back_from_its_native_symbol(instrument):
     assert alpha_vantage.instrument_of(alpha_vantage.native_symbol(instrument)) == instrument
 
 
-@given(st.text("ABZ01:/-._abc", max_size=12))
+@given(
+    st.text("ABZ01:/-._abc", max_size=12) | PART.map("CRYPTO.{}.A".format) | st.sampled_from(["FOREX.A-B", "TOPIC-A"])
+)
 def test_every_native_symbol_that_has_a_name_comes_back_from_it(native):
     name = alpha_vantage.instrument_of(native)
     assert name is None or alpha_vantage.native_symbol(name) == native

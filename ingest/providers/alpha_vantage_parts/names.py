@@ -75,8 +75,8 @@ def native(instrument: str) -> str:
         return f"{function}:{kind}" if kind else function
     if name.startswith("TOPIC."):
         return f"topic:{topic(name)}"
-    about = _ABOUT.fullmatch(name)
-    return f"{about[1]}:{about[2]}" if about else share(name)
+    coin = _ABOUT.fullmatch(name)
+    return f"{coin[1]}:{coin[2]}" if coin else share(name)
 
 
 def instrument_of(native_name: str) -> str | None:
@@ -89,20 +89,26 @@ def instrument_of(native_name: str) -> str | None:
     if "/" in native_name:
         name = native_name.replace("/", "-")
         return name if native_name.count("/") == 1 and is_instrument(name) else None
-    about = _ABOUT_NATIVE.fullmatch(native_name)
-    if about is None and _SHARE_NATIVE.fullmatch(native_name) is None:
+    coin = _ABOUT_NATIVE.fullmatch(native_name)
+    if coin is None and _SHARE_NATIVE.fullmatch(native_name) is None:
         return None
     name = re.sub("[:-]", ".", native_name)
-    return name if is_instrument(name) and native(name) == native_name else None
+    return name if is_instrument(name) and (coin or not _is_taken(name)) else None
 
 
 def share(instrument: str) -> str:
-    """Return the symbol of a share: `BRK.B` is `BRK-B`, `TSCO.LON` is itself. Raises FixRequest for a pair."""
+    """Return the symbol of a share: `BRK.B` is `BRK-B`, `TSCO.LON` is itself. Raises FixRequest for what is none."""
     name = validate(instrument)
-    if is_pair(name):
-        raise FixRequest(f"{PROVIDER}: expected a share like AAPL, found the pair {name}", provider=PROVIDER)
+    if is_pair(name) or _is_taken(name):
+        said = f"{PROVIDER}: expected a share like AAPL, BRK.B or TSCO.LON; found {name}"
+        raise FixRequest(said, provider=PROVIDER, instrument=name)
     first, *rest = name.split(".")
     return first + "".join(f"-{part}" if len(part) == 1 else f".{part}" for part in rest)
+
+
+def about(instrument: str) -> str:
+    """Return how the news name a share, coin or currency. Raises FixRequest for a pair and anything else."""
+    return native(instrument) if _ABOUT.fullmatch(instrument) else share(instrument)
 
 
 def topic(instrument: str) -> str:
@@ -116,3 +122,9 @@ def money(pair: str) -> tuple[str, str, bool]:
     """Return a pair's legs, and whether both are currencies of states (else the first is a coin)."""
     base, quote = legs(pair)
     return base, quote, base in CURRENCIES and quote in CURRENCIES
+
+
+def _is_taken(name: str) -> bool:
+    """Say whether a name with dots means something else than a share and its class or exchange."""
+    first, dot, _ = name.partition(".")
+    return bool(dot) and (name in ECONOMIC or first in ("CRYPTO", "FOREX", "TOPIC"))
