@@ -1,0 +1,1 @@
+"""Parts of alpha_vantage.py: names, error texts, and the readers of its answers. Nothing else imports them."""
