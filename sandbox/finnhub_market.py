@@ -86,7 +86,7 @@ class FinnhubMarket:
         width_s, last_s = minutes * 60, min(span_s[1], int(now_s))
         first_s = max(span_s[0], LISTED_SINCE_MS // 1000)
         for open_s in range(-(-first_s // width_s) * width_s, last_s + 1, width_s):
-            candle = self._candle(symbol, open_s // 60, minutes, now_ms=int(now_s * 1000))
+            candle = self.candle(symbol, open_s // 60, minutes, now_ms=int(now_s * 1000))
             if candle is not None:
                 yield candle
 
@@ -98,7 +98,7 @@ class FinnhubMarket:
                 yield Candle(int(datetime.combine(day, time.min, zone).timestamp()), *numbers)
             return
         for open_s in range(LISTED_SINCE_MS // 1000, int(now_s) + 1, _DAY_S):
-            candle = self._candle(symbol, open_s // 60, 1440, now_ms=int(now_s * 1000))
+            candle = self.candle(symbol, open_s // 60, 1440, now_ms=int(now_s * 1000))
             if candle is not None:
                 yield candle
 
@@ -155,13 +155,13 @@ class FinnhubMarket:
             month = (month + timedelta(days=32)).replace(day=1)
         return found
 
-    def _candle(self, symbol: str, minute: int, minutes: int, *, now_ms: int) -> Candle | None:
+    def candle(self, symbol: str, minute: int, minutes: int, *, now_ms: int) -> Candle | None:
         """Return the candle over the minutes in which the symbol trades, None where there are none."""
         name = SHARES.get(symbol) or PAIRS[symbol]
         first, end = minute, minute + minutes
         if symbol in SHARES:
             day = datetime.fromtimestamp(minute * 60, UTC).astimezone(NEW_YORK).date()
-            session = _minutes_of(day, OPEN, CLOSE)
+            session = minutes_of(day, OPEN, CLOSE)
             first, end = max(first, session.start), min(end, session.stop)
         elif symbol.startswith("OANDA") and _weekday(minute) > 4:
             return None
@@ -176,7 +176,7 @@ class FinnhubMarket:
     def _ticks(self, symbol: str, day: date) -> tuple[Tick, ...]:
         """Return an exchange day's ticks, ascending."""
         name, found = SHARES[symbol], []
-        for minute in _minutes_of(day, OPEN, LAST_TICK):
+        for minute in minutes_of(day, OPEN, LAST_TICK):
             bar = self.walk.minutes_of_hour(name, minute // 60)[minute % 60]
             numbers = self.walk.numbers(f"{symbol}/ticks/{minute}", 3 * TICKS_A_MINUTE)
             moments, places, sizes = (numbers[i::3] for i in range(3))
@@ -211,7 +211,7 @@ def _weekday(minute: int) -> int:
     return datetime.fromtimestamp(minute * 60, UTC).weekday()
 
 
-def _minutes_of(day: date, start: time, end: time) -> range:
+def minutes_of(day: date, start: time, end: time) -> range:
     """Return the minutes since the epoch from one clock time to another in New York; none at weekends."""
     if day.weekday() > 4:
         return range(0)

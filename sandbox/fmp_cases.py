@@ -13,7 +13,7 @@ from sandbox.fmp_market import FmpMarket
 #: Rows of a page of news at most, there 250.
 NEWS_ROWS = 20
 INTERVALS = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1hour": 60, "4hour": 240}
-_INTERVALS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240}
+_INTERVALS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30}
 _SYMBOLS = {"BTC-USD": "BTCUSD", "EUR-USD": "EURUSD"}
 _FEEDS = {"GENERAL": "general", "ARTICLES": "articles"}
 _INDICATORS = {"GDP": "GDP", "REAL.GDP": "realGDP", "FEDERAL.FUNDS": "federalFunds"}
@@ -28,7 +28,7 @@ EXAMPLES = (
     Example("bars", "BTC-USD", "1d", "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z"),
     #: over the Sunday on which New York changes to summer time
     Example("bars", "AAPL", "1m", "2024-03-07T14:31:00Z", "2024-03-13T00:00:00Z"),
-    Example("bars", "IBM", "1h", "2025-09-20T00:00:00Z", "2025-11-08T00:00:00Z"),
+    Example("bars", "IBM", "15m", "2025-09-20T00:00:00Z", "2025-11-08T00:00:00Z"),
     Example("bars", "MSFT", "30m", "2025-10-30T15:17:00Z", "2025-11-05T18:00:00Z"),
     QUOTE,
     Example("books", "MSFT"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sandbox.finnhub_market import NEW_YORK, SHARES, Candle, FinnhubMarket
+from sandbox.finnhub_market import CLOSE, NEW_YORK, OPEN, SHARES, Candle, FinnhubMarket, minutes_of
 
 #: Symbols of pairs, and what they follow.
 PAIRS = {"BTCUSD": "BINANCE:BTCUSDT", "EURUSD": "OANDA:EUR_USD"}
@@ -56,9 +56,14 @@ class FmpMarket:
             yield datetime.fromtimestamp(one.open_s, UTC).date(), one
 
     def minutes(self, symbol: str, width: int, first: date, last: date, *, now_s: float) -> list[Candle]:
-        """Return the bars of a share from one date in New York to another, both included, ascending."""
-        span = midnight_s(first), midnight_s(last + timedelta(days=1)) - 1
-        return list(self.market.candles(symbol, width, span, now_s=now_s))
+        """Return the bars of a share from one date in New York to another, both included, ascending.
+
+        Those of an hour and of four begin with the session, at half past (the documentation's examples: 15:30, 13:30).
+        """
+        days = (first + timedelta(days=n) for n in range((last - first).days + 1))
+        opens = (minute for day in days for minute in minutes_of(day, OPEN, CLOSE)[::width])
+        bars = (self.market.candle(symbol, minute, width, now_ms=int(now_s * 1000)) for minute in opens)
+        return [one for one in bars if one is not None]
 
     def news(self, name: str, first: date, last: date, *, now_s: float) -> list[Article]:
         """Return a feed's or symbol's articles from one date in New York to another, both included, newest first."""

@@ -31,7 +31,8 @@ from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: "Maximum value: 25000". Source: openapi, /stock/tick. Read at each `build`, so that a test can lower it.
 TICK_ROWS = 25_000
-#: "Only 1 month of intraday will be returned at a time": the shortest month. Source: openapi, /stock/candle.
+#: "Only 1 month of intraday will be returned at a time", the end of what was asked for (issues, 406). The shortest month is
+#: never cut. Source: openapi, /stock/candle.
 INTRADAY_DAYS = 28
 #: A live poll's bars: the forming one and a few closed ones; of days, more than any run of exchange holidays.
 NEWEST_BARS, NEWEST_DAYS = 5, 10
@@ -54,7 +55,7 @@ facts = Facts(
     docs_url="https://finnhub.io/docs/api",
     terms_url="https://finnhub.io/terms-of-service",
     datasets=("bars", "trades", "quotes", "books", "news", "observations"),
-    # "Supported resolution includes 1, 5, 15, 30, 60, D, W, M". Source: openapi.
+    # "Supported resolution includes 1, 5, 15, 30, 60, D, W, M". Source: openapi. 60 is on the full hour: issues, 309.
     intervals={"1m": "1", "5m": "5", "15m": "15", "30m": "30", "1h": "60", "1d": "D"},
     page_rows=TICK_ROWS,
     # Our choice: trades are reported late by some venues.

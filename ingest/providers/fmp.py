@@ -6,7 +6,8 @@ plan": limits are told before plans. Instruments: shares (`AAPL`, `BRK.B`, `TSCO
 `TREASURY.10Y` (fmp_parts/symbols.py). Bid and ask come from another address than the last price: they are `books`.
 
 Deliberately not here: batch quotes (paid for), calendars, streaming, bars unadjusted or adjusted for dividends, whose
-keys are adjOpen.. in both, intraday bars of pairs, indices and other countries, whose zone is nowhere documented.
+keys are adjOpen.. in both, intraday bars of pairs, indices and other countries, whose zone is nowhere documented, and
+hourly ones, which begin at half past.
 Invariant: numbers keep the digits they were sent with.
 
 Sources, read 2026-11-25: https://site.financialmodelingprep.com/developer/docs/stable (2026-06, as copied publicly),
@@ -36,7 +37,7 @@ NEWS_DAYS = 7
 #: 5,000 rows a call is said of daily bars: ten years are 3,653 days of crypto. Not documented.
 DAILY_DAYS = 3_650
 #: Days of intraday bars a call: "~3 days" is said of minutes and nothing of the others. Not documented.
-INTRADAY_DAYS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 90}
+INTRADAY_DAYS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30}
 #: "Max 90-day date range". Source: docs, economics.
 SERIES_DAYS = 90
 #: What live polls reach back: a quarter's GDP is known four months after the date it carries.
@@ -53,16 +54,9 @@ facts = Facts(
     docs_url="https://site.financialmodelingprep.com/developer/docs/stable",
     terms_url="https://site.financialmodelingprep.com/terms-of-service",
     datasets=("bars", "quotes", "books", "news", "observations"),
-    # Source: docs, chart.
-    intervals={
-        "1m": "1min",
-        "5m": "5min",
-        "15m": "15min",
-        "30m": "30min",
-        "1h": "1hour",
-        "4h": "4hour",
-        "1d": "full",
-    },
+    # Its hours and four hours begin with the session, at half past: bars of another grid than ours. Source: docs, chart
+    # (1hour: 15:30, 4hour: 13:30).
+    intervals={"1m": "1min", "5m": "5min", "15m": "15min", "30m": "30min", "1d": "full"},
     page_rows=5_000,
     # Our choice: half a day past UTC midnight is past every US session's end and the same evening's corrections.
     settle_s=12 * 3600.0,

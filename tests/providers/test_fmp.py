@@ -7,56 +7,27 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
-from ingest.market.symbols import MAX_LENGTH, is_instrument
+from ingest.errors import FixRequest, UnknownName
 from ingest.providers import fmp
 from ingest.providers.contract import Query
-from ingest.providers.fmp_parts.symbols import FEEDS, INDICATORS, TREASURIES
-from tests.providers.payloads import T0, answer, payload
-
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-
-
-def day(text):
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-DAYS = Query("bars", ("AAPL",), "1d", day("2025-02-03"), day("2025-02-05"))
-MINUTES = Query("bars", ("AAPL",), "1m", day("2025-02-04"), day("2025-02-05"))
-QUOTES = Query("quotes", ("AAPL",))
-BOOKS = Query("books", ("AAPL",))
-NEWS = Query("news", ("STOCKS",), None, None, T0)
-ARTICLES = Query("news", ("ARTICLES",), None, None, T0)
-GDP = Query("observations", ("GDP",), None, None, day("2024-03-01"))
-RATES = Query("observations", ("TREASURY.10Y", "TREASURY.1M"), None, None, day("2024-03-01"))
-DOCUMENTED = {
-    "eod_full": DAYS,
-    "eod_legacy": DAYS,
-    "chart_1min": MINUTES,
-    "quote": QUOTES,
-    "aftermarket_quote": BOOKS,
-    "news_stock": NEWS,
-    "fmp_articles": ARTICLES,
-    "economic_indicators": GDP,
-    "treasury_rates": RATES,
-}
-
-
-def reply(body, query, *, status=200, headers=None, nth=0):
-    """Return an answer to one of the query's requests."""
-    body = body if isinstance(body, bytes | str) else json.dumps(body)
-    return replace(answer(body, status=status, headers=headers), request=fmp.build(query)[nth])
-
-
-def read(name, query, **options):
-    return fmp.parse(query, reply(payload("fmp", name), query, **options))
-
-
-def spans(requests):
-    return [(dict(r.params)["from"], dict(r.params)["to"]) for r in requests]
+from tests.providers.fmp_replies import (
+    ARTICLES,
+    BOOKS,
+    DAY,
+    DAYS,
+    GDP,
+    HOUR,
+    MINUTES,
+    NEWS,
+    QUOTES,
+    RATES,
+    day,
+    read,
+    reply,
+    spans,
+)
+from tests.providers.payloads import T0, payload
 
 
 def test_days_are_asked_for_by_the_dates_whose_midnight_is_in_the_window_both_included():
@@ -85,8 +56,8 @@ def test_minutes_are_asked_for_by_new_yorks_dates_a_day_at_a_time_over_the_chang
     assert [r.start.isoformat()[5:16] for r in requests] == ["03-09T03:00", "03-09T05:00", "03-10T05:00", "03-11T04:00"]
     assert [r.end for r in requests[:-1]] == [r.start for r in requests[1:]]
     assert requests[0].path == "/historical-chart/1min"
-    hours = fmp.build(replace(MINUTES, interval="1h", end=MINUTES.start + 100 * DAY))
-    assert [r.path for r in hours] == ["/historical-chart/1hour"] * 2
+    halves = fmp.build(replace(MINUTES, interval="30m", end=MINUTES.start + 50 * DAY))
+    assert [r.path for r in halves] == ["/historical-chart/30min"] * 2
 
 
 def test_live_polls_ask_for_the_newest_of_each():
@@ -147,7 +118,8 @@ def test_economic_series_are_asked_for_in_ninety_days_and_all_treasury_rates_tog
     ("query", "error"),
     [
         (Query("trades", ("AAPL",)), UnknownName),
-        (replace(DAYS, interval="2h"), UnknownName),
+        (replace(MINUTES, interval="1h"), UnknownName),
+        (replace(MINUTES, interval="4h"), UnknownName),
         (replace(DAYS, interval=None), UnknownName),
         (replace(DAYS, end=None), FixRequest),
         (replace(DAYS, start=None, end=None), FixRequest),
@@ -272,6 +244,16 @@ def test_news_is_told_by_its_address_at_new_yorks_clock_with_names_of_our_gramma
     assert parsed.columns["summary"][1] == "Gains in Asian tech companies were broad-based."
 
 
+def test_the_documented_articles_addresses_say_that_their_times_are_new_yorks():
+    query = Query("news", ("EUR-USD",), None, None, T0)
+    parsed = read("news_forex", query)
+    assert f"{datetime.fromtimestamp(parsed.columns['ts'][0], UTC):%Y%m%d%H%M}" == parsed.columns["url"][0][-12:]
+    assert parsed.columns["instruments"] == ["EUR-USD"]
+    (own,) = json.loads(payload("fmp", "fmp_articles"))
+    (when,) = read("fmp_articles", ARTICLES).columns["ts"]
+    assert when == int(own["image"][-17:-4]) // 60_000 * 60
+
+
 def test_its_own_articles_name_tickers_behind_their_exchange_and_their_author():
     parsed = read("fmp_articles", ARTICLES)
     assert parsed.columns["instruments"] == ["MRK"]
@@ -306,143 +288,3 @@ def test_treasury_rates_are_a_row_for_each_asked_tenor():
         ("TREASURY.1M", "2024-02-29", "5.53"),
         ("TREASURY.1M", "2024-02-28", None),
     ]
-
-
-@pytest.mark.parametrize("status", [200, 429])
-def test_a_spent_day_waits_for_our_own_count_although_the_text_speaks_of_upgrades(status):
-    error = fmp.error_of(reply(payload("fmp", "limit"), QUOTES, status=status))
-    assert (type(error), error.retry_after_s, error.status) == (SlowDown, None, status)
-    bandwidth = fmp.error_of(reply(payload("fmp", "bandwidth"), QUOTES, status=status))
-    assert (type(bandwidth), bandwidth.retry_after_s) == (SlowDown, 6 * 3600.0)
-
-
-@pytest.mark.parametrize(
-    ("status", "name", "kind"),
-    [
-        (401, "invalid_key", KeyRefused),
-        (200, "invalid_key", KeyRefused),
-        (402, "special", FixRequest),
-        (200, "special", FixRequest),
-        (403, "legacy", FixRequest),
-        (200, "legacy", FixRequest),
-        (429, "special", SlowDown),
-    ],
-)
-def test_a_documented_error_leads_to_what_can_be_done_about_it_and_is_never_quoted(status, name, kind):
-    error = fmp.error_of(reply(payload("fmp", name), QUOTES, status=status))
-    assert type(error) is kind
-    assert json.loads(payload("fmp", name))["Error Message"] not in str(error)
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (402, b"Premium Query Parameter: 'Special Endpoint' secret", FixRequest),
-        (402, b"", FixRequest),
-        (401, b"secret", KeyRefused),
-        (403, b'{"Error Message":"Account suspended, secret"}', KeyRefused),
-        (403, b"<html>secret</html>", TryAgain),
-        (403, b"{}", FixRequest),
-        (404, b"[]", FixRequest),
-        (400, b"secret", FixRequest),
-        (200, b'{"error":"secret"}', FixRequest),
-        (200, b'{"error":"Limit Reach secret"}', SlowDown),
-        (200, b"Limit Reach . Please upgrade secret", SlowDown),
-        (500, b'{"Error Message":"Limit Reach secret"}', TryAgain),
-        (503, b"secret", TryAgain),
-        (200, b"", TryAgain),
-        (200, b"<html>secret", TryAgain),
-        (200, b'[{"symbol":', TryAgain),
-        (200, b"secret", BadData),
-    ],
-)
-def test_other_errors_are_told_apart_by_text_and_status(status, body, kind):
-    error = fmp.error_of(reply(body, QUOTES, status=status))
-    assert type(error) is kind
-    assert "secret" not in str(error)
-
-
-@pytest.mark.parametrize("body", [b"{}", b'{"symbol":"AAPL"}', b'{"historical":{}}', b"5", b"null"])
-@pytest.mark.parametrize("query", [DAYS, MINUTES, QUOTES, BOOKS, NEWS, GDP])
-def test_what_is_no_list_is_no_page(body, query):
-    with pytest.raises(BadData):
-        fmp.parse(query, reply(body, query))
-
-
-@pytest.mark.parametrize(
-    ("instrument", "native"),
-    [
-        ("AAPL", "AAPL"),
-        ("BRK.B", "BRK-B"),
-        ("TSCO.LON", "TSCO.L"),
-        ("SAP.DE", "SAP.DE"),
-        ("INDEX.VIX", "^VIX"),
-        ("EUR-USD", "EURUSD"),
-        ("EUR-JPY", "EURJPY"),
-        ("BTC-USD", "BTCUSD"),
-        ("GC-USD", "GCUSD"),
-    ],
-)
-def test_instruments_and_symbols_are_each_others_inverse(instrument, native):
-    assert fmp.native_symbol(instrument) == native
-    assert fmp.instrument_of(native) == instrument
-
-
-@pytest.mark.parametrize("native", ["APC.F", "TSCO.LON", "VOLV-B.ST", "aapl", "", "^", "BTC-USD", "A B"])
-def test_symbols_that_our_grammar_can_not_spell_are_none_of_our_instruments(native):
-    assert fmp.instrument_of(native) is None
-
-
-@given(st.from_regex(r"\^?[A-Z0-9]{1,6}([.-][A-Z]{1,4})?(USD)?", fullmatch=True))
-def test_whatever_becomes_an_instrument_becomes_the_same_symbol_again(native):
-    instrument = fmp.instrument_of(native)
-    if instrument is not None:
-        assert is_instrument(instrument)
-        assert fmp.native_symbol(instrument) == native
-
-
-def test_every_name_of_a_feed_or_a_series_is_one_of_our_grammar_and_means_one_thing():
-    names = (*FEEDS, *INDICATORS, *TREASURIES)
-    assert all(is_instrument(name) and len(name) <= MAX_LENGTH for name in names)
-    assert len(set(names)) == len(names)
-    assert len(set(INDICATORS.values())) == len(INDICATORS) == 24
-    assert list(TREASURIES.values())[3:5] == ["month6", "year1"]
-
-
-def test_the_catalogue_lists_what_our_grammar_can_spell():
-    assert fmp.listed(answer(payload("fmp", "search"))) == ["AAPL", "AAG-USD", "AAPL.MX"]
-    assert fmp.catalogue().path == "/stock-list"
-    assert fmp.catalogue("apple").params == (("query", "apple"),)
-    for body in ("{}", "[5]", '[{"symbol":null}]', "null"):
-        with pytest.raises(BadData):
-            fmp.listed(answer(body))
-
-
-JUNK = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=6,
-)
-
-
-@pytest.mark.parametrize(("name", "query"), DOCUMENTED.items())
-@given(data=st.data())
-def test_a_spoilt_payload_gives_rejects_bad_data_or_rows_of_its_own_values(name, query, data):
-    page = json.loads(payload("fmp", name))
-    rows = page["historical"] if isinstance(page, dict) else page
-    target = data.draw(st.sampled_from([page, rows, *rows]))
-    place = data.draw(st.sampled_from(sorted(target) if isinstance(target, dict) else range(len(target))))
-    target[place] = data.draw(JUNK)
-    body = json.dumps(page)
-    cut = data.draw(st.integers(len(body) // 2, len(body)) | st.just(len(body)))
-    said = reply(body[:cut], query, nth=-1)
-    fmp.error_of(said)
-    fmp.next_page(said.request, said)
-    try:
-        parsed = fmp.parse(query, said)
-    except BadData:
-        return
-    assert len({len(values) for values in parsed.columns.values()}) == 1
-    derived = ("instrument", "ts", "instruments")
-    texts = {text for name, values in parsed.columns.items() if name not in derived for text in values if text}
-    assert all(text in body or json.dumps(text) in body for text in texts)
