@@ -103,11 +103,11 @@ _Rows = Iterator[tuple[datetime, dict[str, str | None]]]
 def _bars(market: FinnhubMarket, example: Example, now_s: float) -> _Rows:
     symbol = _SYMBOLS.get(example.instrument, example.instrument)
     assert symbol in SHARES or symbol in PAIRS
+    span = int(_moment(example.start).timestamp()), int(_moment(example.end).timestamp())
     if example.interval == "1d":
-        for one in market.daily_candles(symbol, in_new_york=False, now_s=now_s):
+        for one in market.daily_candles(symbol, span, in_new_york=False, now_s=now_s):
             yield _bar(one)
         return
-    span = int(_moment(example.start).timestamp()), int(_moment(example.end).timestamp())
     for one in market.candles(symbol, _MINUTES[example.interval], span, now_s=now_s):
         yield _bar(one)
 

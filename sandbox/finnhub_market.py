@@ -90,14 +90,19 @@ class FinnhubMarket:
             if candle is not None:
                 yield candle
 
-    def daily_candles(self, symbol: str, *, in_new_york: bool, now_s: float) -> Iterator[Candle]:
-        """Yield every daily candle of a symbol, ascending, stamped at midnight in New York or UTC (pairs: UTC)."""
+    def daily_candles(
+        self, symbol: str, span_s: tuple[int, int], *, in_new_york: bool, now_s: float
+    ) -> Iterator[Candle]:
+        """Yield the daily candles stamped in `span_s`, both ends in it: at midnight in New York or UTC (pairs: UTC)."""
+        zone = NEW_YORK if in_new_york else UTC
         if symbol in SHARES:
             for day, *numbers in self.days(symbol):
-                zone = NEW_YORK if in_new_york else UTC
-                yield Candle(int(datetime.combine(day, time.min, zone).timestamp()), *numbers)
+                stamp = int(datetime.combine(day, time.min, zone).timestamp())
+                if span_s[0] <= stamp <= span_s[1]:
+                    yield Candle(stamp, *numbers)
             return
-        for open_s in range(LISTED_SINCE_MS // 1000, int(now_s) + 1, _DAY_S):
+        first_s, last_s = max(span_s[0], LISTED_SINCE_MS // 1000), min(span_s[1], int(now_s))
+        for open_s in range(-(-first_s // _DAY_S) * _DAY_S, last_s + 1, _DAY_S):
             candle = self.candle(symbol, open_s // 60, 1440, now_ms=int(now_s * 1000))
             if candle is not None:
                 yield candle

@@ -86,7 +86,8 @@ def rows_of(market: FmpMarket, example: Example, *, now_s: float) -> list[dict[s
 def _bars(market: FmpMarket, example: Example, now_s: float) -> _Rows:
     symbol = _SYMBOLS.get(example.instrument, example.instrument)
     if example.interval == "1d":
-        bars = [one for _, one in market.days(symbol, now_s=now_s)]
+        first, last = (_moment(text).date() for text in (example.start, example.end))
+        bars = [one for _, one in market.days(symbol, first, last, now_s=now_s)]
     else:
         first, last = (_moment(text).astimezone(NEW_YORK).date() for text in (example.start, example.end))
         bars = market.minutes(symbol, _INTERVALS[example.interval], first, last, now_s=now_s)

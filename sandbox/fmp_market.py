@@ -49,10 +49,11 @@ class FmpMarket:
     def __init__(self, seed: int) -> None:
         self.market = FinnhubMarket(seed)
 
-    def days(self, symbol: str, *, now_s: float) -> Iterator[tuple[date, Candle]]:
-        """Yield every daily bar of a symbol, ascending."""
-        name = PAIRS.get(symbol, symbol)
-        for one in self.market.daily_candles(name, in_new_york=False, now_s=now_s):
+    def days(self, symbol: str, first: date, last: date, *, now_s: float) -> Iterator[tuple[date, Candle]]:
+        """Yield the daily bars of a symbol from one date to another, both included, ascending."""
+        bounds = (int(datetime.combine(day, time.min, UTC).timestamp()) for day in (first, last))
+        span = next(bounds), next(bounds)
+        for one in self.market.daily_candles(PAIRS.get(symbol, symbol), span, in_new_york=False, now_s=now_s):
             yield datetime.fromtimestamp(one.open_s, UTC).date(), one
 
     def minutes(self, symbol: str, width: int, first: date, last: date, *, now_s: float) -> list[Candle]:

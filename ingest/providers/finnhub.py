@@ -31,8 +31,8 @@ from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: "Maximum value: 25000". Source: openapi, /stock/tick. Read at each `build`, so that a test can lower it.
 TICK_ROWS = 25_000
-#: "Only 1 month of intraday will be returned at a time", the end of what was asked for (issues, 406). The shortest month is
-#: never cut. Source: openapi, /stock/candle.
+#: "Only 1 month of intraday will be returned at a time" (openapi, /stock/candle), the end of what was asked for
+#: (issues, 406). The shortest month is never cut.
 INTRADAY_DAYS = 28
 #: A live poll's bars: the forming one and a few closed ones; of days, more than any run of exchange holidays.
 NEWEST_BARS, NEWEST_DAYS = 5, 10

@@ -156,8 +156,7 @@ class Finnhub:
         """Return the candles stamped in `span`, both ends included; of intraday ones its last month."""
         if resolution == "D":
             in_new_york = bool(self.limits["daily_stamps_in_new_york"])
-            every = self.market.daily_candles(symbol, in_new_york=in_new_york, now_s=now_s)
-            return [one for one in every if span[0] <= one.open_s <= span[1]]
+            return list(self.market.daily_candles(symbol, span, in_new_york=in_new_york, now_s=now_s))
         span = max(span[0], span[1] - MONTH_S), span[1]
         return list(self.market.candles(symbol, RESOLUTIONS[resolution], span, now_s=now_s))
 

@@ -158,9 +158,7 @@ class Fmp:
         if symbol not in (*SHARES, *PAIRS):
             return []
         first, last = _span(request, 5 * 365)
-        days = [
-            (symbol, day, one) for day, one in self.market.days(symbol, now_s=request.now_s) if first <= day <= last
-        ]
+        days = [(symbol, day, one) for day, one in self.market.days(symbol, first, last, now_s=request.now_s)]
         return days[::-1][: self.limits["eod_rows"]]
 
     def _full(self, request: Request) -> list[object]:
