@@ -22,6 +22,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from ingest import providers
 from ingest.errors import FixRequest
 from ingest.market.records import Dataset
 from ingest.market.times import parse_time
@@ -227,7 +228,9 @@ class Farm:
     ) -> Rows:
         bounds = {"start": _moment(start), "end": _moment(end)}
         with self._context.sessions() as session:
-            wanted = find(session, provider, dataset, _names(instruments), interval=interval)
+            wanted = find(
+                session, providers.aliases().get(provider, provider), dataset, _names(instruments), interval=interval
+            )
         wanted = within(wanted, **bounds, last=last, final_only=final_only)
         return Rows(dataset, stored(self._context.sessions, wanted))
 

@@ -13,8 +13,13 @@ from tasks.farm_task import FarmTask
 from tasks.lifecycle import context
 
 
-def begin(task: FarmTask, call: Mapping[str, Any], job_id: int | None, attempt: int | None) -> Leased:
-    """Return the job, begun: its state is `leased`, unless it is over or (by hand, delivered again) already fetched."""
+def begin(
+    task: FarmTask, call: Mapping[str, Any], job_id: int | None, attempt: int | None, *, as_task: str | None = None
+) -> Leased:
+    """Return the job, begun: its state is `leased`, unless it is over or (by hand, delivered again) already fetched.
+
+    `as_task` is the task's own name where it was called by an alias.
+    """
     if job_id is not None:
         with context().sessions() as session:
             session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
@@ -24,5 +29,6 @@ def begin(task: FarmTask, call: Mapping[str, Any], job_id: int | None, attempt: 
         now = datetime.now(UTC)
         queue = (task.request.delivery_info or {}).get("routing_key")
         lane = queue if queue in LANES else "standard"
-        key = jobs.call_key(task.request.id)
-        return jobs.adopt(session, NewJob(key=key, task=task.name, lane=lane, kwargs=call, due_at=now, priority=2), now)
+        key, name = jobs.call_key(task.request.id), as_task or task.name
+        job = NewJob(key=key, task=name, lane=lane, kwargs=call, due_at=now, priority=2)
+        return jobs.adopt(session, job, now)

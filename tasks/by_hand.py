@@ -39,6 +39,7 @@ def fetch_by_hand(
     FixRequest for what can't work, and TryAgain where no worker is there, Redis is away or no result came in time:
     then the call goes on, and asking again later does no harm.
     """
+    provider = providers.name_of(provider)
     found = providers.get(provider)
     checked = check_call(found.facts, call)
     check_names(found, checked.dataset, checked.instruments, checked.interval)

@@ -1,5 +1,7 @@
 """The fetch tasks, one name a provider: `tasks.fetch.binance`. Called by the leader, by hand, by Flower, by stock beat.
 
+A provider's other names (`tasks.fetch.massive`) are for calls by hand: their jobs, and all else, have its name here.
+
 Idempotent: an attempt of a job runs once, and a call by hand is one job however often it is delivered. Deadline: 75 s.
 """
 
@@ -23,8 +25,10 @@ from tasks.lifecycle import context
 ONE_STEP_BYTES = 1024 * 1024
 
 
-def _declare(provider: str) -> Any:
-    @farm_task(name=f"tasks.fetch.{provider}")
+def _declare(provider: str, *, alias: str | None = None) -> Any:
+    name = f"tasks.fetch.{provider}"
+
+    @farm_task(name=f"tasks.fetch.{alias or provider}")
     def fetch(
         self: FarmTask,
         dataset: str,
@@ -36,7 +40,7 @@ def _declare(provider: str) -> Any:
         attempt: int | None = None,
     ) -> dict[str, Any]:
         call = {"dataset": dataset, "instruments": instruments, "interval": interval, "start": start, "end": end}
-        job = begin(self, call, job_id, attempt)
+        job = begin(self, call, job_id, attempt, as_task=name)
         if job.state == "done":
             return dict(job.result or {})
         if job.state in ("dead", "expired", "cancelled"):  # a call by hand that was delivered again after its end
@@ -78,3 +82,5 @@ def _summary(job: Leased, outcome: pipeline.Outcome) -> dict[str, Any]:
 
 for _provider in providers.names():
     globals()[_provider] = _declare(_provider)
+for _alias, _provider in providers.aliases().items():  # so that `celery call tasks.fetch.massive` works
+    globals()[_alias] = _declare(_provider, alias=_alias)

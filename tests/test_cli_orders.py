@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import sessionmaker
 
 from commands.terminal import print_json
+from ingest import providers
 from ingest.pipeline.dead_letters import Letter, write_letter
 from ingest.pipeline.jobs import NewJob, bury, insert_jobs
 from models import DeadLetter, Job, open_engine
@@ -82,9 +83,12 @@ def test_nothing_followed_is_said_on_stderr_and_is_an_empty_list_in_json(tickfar
 
 def test_providers_lists_what_can_be_asked_of_whom_without_any_server():
     rows = json.loads(run("providers", "--json").stdout)
-    assert [row["provider"] for row in rows] == ["binance", "coinbase", "kraken", "nasdaq_data_link"]
-    assert rows[0]["datasets"] == ["bars", "trades", "quotes", "books"]
-    assert rows[3]["key"] == "NASDAQ_DATA_LINK_API_KEY"
+    found = {row["provider"]: row for row in rows}
+    assert list(found) == list(providers.names())
+    assert found["binance"]["datasets"] == ["bars", "trades", "quotes", "books"]
+    assert found["nasdaq_data_link"]["key"] == "NASDAQ_DATA_LINK_API_KEY"
+    assert found["iex"]["lifecycle"] == "retired"
+    assert "2024-08-31" in found["iex"]["lifecycle_note"]
     table = run("providers").stdout
     assert "NASDAQ_DATA_LINK_API_KEY" in table
     assert "6000 weight per 60 s" in table

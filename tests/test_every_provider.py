@@ -34,7 +34,13 @@ def test_a_provider_has_a_task_of_its_name(name):
 def test_no_fetch_task_is_left_of_a_provider_that_is_gone():
     app.loader.import_default_modules()
     tasks = {name.removeprefix("tasks.fetch.") for name in app.tasks if name.startswith("tasks.fetch.")}
-    assert tasks == set(providers.names())
+    assert tasks == {*providers.names(), *providers.aliases()}
+
+
+def test_a_name_that_people_know_it_by_is_nobody_elses():
+    known = [alias for name in providers.names() for alias in providers.get(name).facts.aliases]
+    assert len(set(known)) == len(known)
+    assert not set(known) & set(providers.names())
 
 
 @each
