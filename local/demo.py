@@ -33,7 +33,25 @@ PAIRS = {
     "binance": ("BTC-USDT", "ETH-USDT", "SOL-USDT"),
     "coinbase": ("BTC-USD", "ETH-USD"),
     "kraken": ("BTC-USD", "ETH-USD"),
+    "bitfinex": ("BTC-USD", "ETH-USD"),
 }
+#: One of each kind of data and provider beside the exchanges', with what their free plans allow.
+OTHERS: tuple[tuple[str, Dataset, str | None, tuple[str, ...]], ...] = (
+    ("yahoo", "quotes", None, ("AAPL", "EUR-USD")),
+    ("yahoo", "actions", None, ("AAPL",)),
+    ("finnhub", "quotes", None, ("AAPL", "MSFT")),
+    ("alpha_vantage", "news", None, ("AAPL",)),
+    ("alpha_vantage", "observations", None, ("CPI",)),
+    ("newsapi", "news", None, ("BITCOIN",)),
+    ("marketstack", "bars", "1d", ("TSCO.LON",)),
+    ("fmp", "quotes", None, ("AAPL",)),
+    ("polygon", "bars", "1d", ("AAPL",)),
+    ("polygon", "news", None, ("AAPL",)),
+    ("fred", "observations", None, ("UNRATE",)),
+    ("frankfurter", "observations", None, ("EUR-USD",)),
+    ("gdelt", "news", None, ("BITCOIN",)),
+    ("x", "posts", None, ("AAPL",)),
+)
 LIVE: tuple[tuple[Dataset, str | None], ...] = (("quotes", None), ("bars", "1m"), ("trades", None), ("books", None))
 #: What is not there by now is called incomplete.
 PATIENCE_S = 180.0
@@ -70,6 +88,8 @@ def _order(context: Context) -> None:
         plan_history(session, provider, tickers, interval=interval, start=since, end=now, now=now)
         for (exchange, pairs), (dataset, live_interval) in product(PAIRS.items(), LIVE):
             follow(session, providers.get(exchange), dataset, pairs, interval=live_interval, since=None, now=now)
+        for other, dataset, its_interval, names in OTHERS:
+            follow(session, providers.get(other), dataset, names, interval=its_interval, since=None, now=now)
     wake_leader(context.redis)
 
 
@@ -89,7 +109,7 @@ def _load(running: Farm, context: Context, out: Console, began: float) -> int:
                 rows = status.series_status(session, datetime.now(UTC))
             have = {ticker: stored.get(ticker, 0) for ticker in truth}
             progress.update(bar, completed=sum(have.values()), total=sum(truth.values()) or None)
-            silent = [row for row in rows if _is_live(row) and row.state != "current"]
+            silent = [row for row in rows if _is_silent(row)]
             if (truth and done == total and not silent) or time.monotonic() > deadline:
                 break
             time.sleep(_LOOK_EVERY_S)
@@ -104,9 +124,13 @@ def _load(running: Farm, context: Context, out: Console, began: float) -> int:
     return OK
 
 
-def _is_live(row: SeriesStatus) -> bool:
-    is_ours = row.instrument in PAIRS.get(row.provider, ())
-    return is_ours and (row.dataset, row.interval) in {(dataset, interval or "") for dataset, interval in LIVE}
+def _is_silent(row: SeriesStatus) -> bool:
+    """Say whether a series that was ordered has brought nothing yet, or, of an exchange, nothing new."""
+    kind = (row.dataset, row.interval)
+    if row.instrument in PAIRS.get(row.provider, ()):
+        return kind in {(dataset, interval or "") for dataset, interval in LIVE} and row.state != "current"
+    ours = {(who, dataset, interval or "", name) for who, dataset, interval, names in OTHERS for name in names}
+    return (row.provider, *kind, row.instrument) in ours and not row.rows
 
 
 def _tell(running: Farm, out: Console) -> None:

@@ -22,9 +22,11 @@ from celery.schedules import crontab, maybe_schedule, schedule
 from beat_schedule import beat_schedule
 from celeryconfig import LANES
 from ingest import providers
+from ingest.pipeline import pace
 from ingest.pipeline.calls import check_call
 from ingest.pipeline.entries import FETCH_PREFIX, EntrySpec, read_entry
 from ingest.settings import CHECKOUT
+from local.demo import HISTORY, OTHERS, PAIRS
 from tasks import app
 from tasks.schedule_file import fields_of
 from tests.waiting import until
@@ -128,3 +130,47 @@ def test_stock_celery_beat_sends_the_quotes_to_their_lane_with_what_is_ours(redi
     assert headers["task"] == "tasks.fetch.binance"
     assert headers["tickfarm"] == {"priority": 1}
     assert headers["expires"] is not None
+
+
+def limits_of(name):
+    """Return what the provider states for a free key, the least that anybody has."""
+    return providers.get(name).facts.limits
+
+
+def demo_instruments(provider, dataset, interval):
+    """Return what the demo follows of a kind, and what its provider's line in beat_schedule.py reckons with."""
+    found = [names for who, what, width, names in OTHERS if (who, what, width or "") == (provider, dataset, interval)]
+    if provider in PAIRS:
+        found.append(PAIRS[provider])
+    if (provider, dataset, interval) == (HISTORY[0], "bars", HISTORY[2]):
+        found.append(HISTORY[1])
+    return [name for names in found for name in names]
+
+
+def loads(instruments_of, schedule_of=beat_schedule):
+    entries = [entry_of(name, spec) for name, spec in schedule_of.items()]
+    return entries, pace.loads(entries, instruments_of, limits_of, NOW)
+
+
+def test_a_day_of_the_schedule_fits_every_stated_limit_of_every_provider():
+    entries, found = loads(demo_instruments)
+    assert {load.provider for load in found} == {entry.provider for entry in entries} - {None}
+    assert [load for load in found if load.share > 1] == []
+    assert pace.too_fast(found, entries) == []
+    asked = {load.provider: load.asked for load in found if load.limit.per_s == 60 and load.limit.unit == "weight"}
+    # By hand, a minute: 120 quotes at weight 4; for each of three pairs 2.2 bars at 2, 6 books at 5, 12 trades at 4.
+    assert asked["binance"] == pytest.approx(120 * 4 + 3 * (2.2 * 2 + 6 * 5 + 12 * 4))
+
+
+def test_a_schedule_that_asks_too_much_says_the_fastest_pace_that_fits():
+    def many(provider, dataset, interval):
+        return ["AAPL", "MSFT"] if (provider, dataset) == ("alpha_vantage", "quotes") else []
+
+    fast = {"alpha-vantage-quotes": beat_schedule["alpha-vantage-quotes"] | {"schedule": 300.0}}
+    entries, found = loads(many, fast)
+    [slow] = pace.too_fast(found, entries)
+    assert (slow.entry, slow.period_s) == ("alpha-vantage-quotes", 300.0)
+    assert slow.fastest_s == pytest.approx(86_400 / 25 * 2)  # 25 a day, two a slot
+    slower = {"alpha-vantage-quotes": fast["alpha-vantage-quotes"] | {"schedule": slow.fastest_s}}
+    entries, found = loads(many, slower)
+    assert pace.too_fast(found, entries) == []

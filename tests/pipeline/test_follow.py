@@ -71,7 +71,7 @@ def test_what_does_not_exist_is_refused_with_what_does_and_nothing_is_written(
 
 
 def test_an_unknown_provider_is_refused_with_the_ones_there_are():
-    with pytest.raises(UnknownName, match="accepted: alpha_vantage, binance, .*, yahoo") as caught:
+    with pytest.raises(UnknownName, match=r"accepted: alpha_vantage, binance, .*, yahoo") as caught:
         providers.get("ftx")
     assert (caught.value.kind, caught.value.given) == ("provider", "ftx")
 

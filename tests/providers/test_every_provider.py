@@ -55,5 +55,5 @@ def test_loading_every_provider_loads_no_polars_because_a_forked_child_would_han
 
 
 def test_an_unknown_provider_is_refused_with_the_list_of_those_that_exist():
-    with pytest.raises(UnknownName, match="alpha_vantage, binance, .*, yahoo"):
+    with pytest.raises(UnknownName, match=r"alpha_vantage, binance, .*, yahoo"):
         providers.get("binanse")
