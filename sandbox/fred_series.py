@@ -148,7 +148,7 @@ class FredMarket:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._real = _unemployment()
+        self._real = unemployment_rates()
         # A client asks for the pages of a series one after the other; the longest takes about 50 ms to make.
         self._made = lru_cache(maxsize=32)(self._make)
 
@@ -229,7 +229,7 @@ def _is_holiday(day: date) -> bool:
     return fixed or (day.month == 11 and day == _weekday(day.replace(day=1), _THURSDAY, 4))
 
 
-def _unemployment() -> dict[date, str]:
+def unemployment_rates() -> dict[date, str]:
     """Return the real rates by month, as the wheel's file writes them."""
     text = (importlib.resources.files("bokeh_sampledata") / "_data" / "unemployment1948.csv").read_text()
     header, *lines = csv.reader(text.splitlines())
