@@ -83,12 +83,12 @@ class WikiPrices:
         # A client that pages repeats its filters, and filtering costs more than all the rest of a small page.
         self._filtered = lru_cache(maxsize=64)(self._filter)
 
-    def page(self, query: Mapping[str, str]) -> bytes:
-        """Return one page as the body of an answer. Raises BadQueryError."""
+    def page(self, query: Mapping[str, str], highest: int = MAX_PER_PAGE) -> bytes:
+        """Return one page of at most `highest` rows as the body of an answer. Raises BadQueryError."""
         columns = _columns(query)
         rows = self._filtered(_filters(query))
         start = _decode_cursor(query, total=len(rows))
-        per_page = _per_page(query)
+        per_page = min(_per_page(query), highest)
         shown = rows[start : start + per_page]
         end = start + len(shown)
         cursor = f'"{_encode_cursor(query, end)}"' if end < len(rows) else "null"

@@ -1,6 +1,9 @@
-"""Nasdaq Data Link: daily bars of US shares from the datatable WIKI/PRICES (frozen since 2018).
+"""Nasdaq Data Link: daily bars of US shares from the datatable WIKI/PRICES (frozen since 2018), and observations.
 
-Deliberately not here: time-series datasets, bulk export. Invariant: columns are mapped by name, never by position,
+Bars are of shares (`AAPL`, `BRK.B`); observations of a time-series dataset's column (`LBMA.GOLD.USDAM`), which
+`nasdaq_data_link_parts/series.py` explains. Many of both are frozen: an answer without anything new is no error.
+
+Deliberately not here: bulk export. Invariant: columns are mapped by name, never by position,
 and numbers keep the digits they were sent with.
 
 Source for all facts, unless another stands beside one: https://github.com/Nasdaq/data-link-python 1.0.4
@@ -21,6 +24,7 @@ from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
+from ingest.providers.nasdaq_data_link_parts import series
 from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: Rows a page at most. Source: data-link-python get_table.py, 1.0.4. Read at each `build`, so that a test can lower it.
@@ -39,7 +43,7 @@ facts = Facts(
     base_url="https://data.nasdaq.com/api/v3",
     docs_url="https://docs.data.nasdaq.com/docs/in-depth-usage-1",
     terms_url="https://data.nasdaq.com/terms",
-    datasets=("bars",),
+    datasets=("bars", "observations"),
     intervals={"1d": "1d"},
     page_rows=PAGE_ROWS,
     # Our choice: half a day past UTC midnight is past every US session's end and the same evening's files.
@@ -62,8 +66,9 @@ facts = Facts(
         required=False,
         where_to_get="https://data.nasdaq.com/account/profile",
     ),
-    batch={"bars": TICKERS},
+    batch={"bars": TICKERS, "observations": 1},
     trading="sessions",
+    aliases=("quandl",),
 )
 
 _VALUES = {
@@ -91,7 +96,7 @@ _FAMILIES: dict[str, tuple[type[TickfarmError], str]] = {
     "M": (TryAgain, "its side failed"),
     "X": (TryAgain, "its service is not available now"),
     "A": (KeyRefused, "the API key was refused; set NASDAQ_DATA_LINK_API_KEY to a valid one"),
-    "P": (FixRequest, "the API key in NASDAQ_DATA_LINK_API_KEY has no subscription to WIKI/PRICES"),
+    "P": (FixRequest, "the API key in NASDAQ_DATA_LINK_API_KEY has no subscription to it"),
     "S": (FixRequest, "the request is malformed or names a column the table does not have"),
     "C": (FixRequest, "the table or code does not exist"),
     "L": (FixRequest, "the answer or the query would be too large; ask for fewer tickers or days"),
@@ -99,19 +104,21 @@ _FAMILIES: dict[str, tuple[type[TickfarmError], str]] = {
 
 
 def build(query: Query) -> list[Request]:
-    """Return the first page of each batch of tickers; `next_page` follows the cursor from there.
+    """Return the first page of each batch of tickers; `next_page` follows the cursor from there. Series have one page.
 
-    A query without `start` reaches back `NEWEST_DAYS` from its `end`: the table can't be asked for its newest rows.
+    A query of bars without `start` reaches back `NEWEST_DAYS` from its `end`: a table can't be asked for its newest.
     """
     if query.dataset not in facts.datasets:
         raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
+    if query.dataset == "observations":
+        return series.build(query)
     if query.interval not in facts.intervals:
         raise UnknownName("interval", str(query.interval), facts.intervals, provider=facts.name)
     start, end = query.start, query.end
     if end is None:
         raise FixRequest(f"{facts.name}: a query needs an end; the table can't be asked for its newest rows")
     start = end - timedelta(days=NEWEST_DAYS) if start is None else start
-    natives = {native_symbol(instrument): instrument for instrument in query.instruments}
+    natives = {_ticker(instrument): instrument for instrument in query.instruments}
     fixed = (
         ("date.gte", first_date(start).isoformat()),
         ("date.lt", first_date(end).isoformat()),
@@ -138,7 +145,7 @@ def next_page(request: Request, answer: Answer) -> Request | None:
 
 
 def error_of(answer: Answer) -> TickfarmError | None:
-    """Return the error in the answer: status first, then a `quandl_error`, then a body cut short."""
+    """Return the error in the answer: status first, then a `quandl_error`, a body cut short, a column that is not."""
     code, text = _quandl_error(answer)
     by_status = answers.limit_or_outage(facts.name, answer)
     if code.startswith("QEL") and code not in _TOO_LARGE_CODES and not isinstance(by_status, TryAgain):
@@ -152,11 +159,14 @@ def error_of(answer: Answer) -> TickfarmError | None:
         or (_coded_error(code, answer) if code else None)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
+        or series.unknown_column(answer)
     )
 
 
 def parse(query: Query, answer: Answer) -> Parsed:
     """Return the page's rows in its order, dates as sent. Raises BadData if table, columns or cursor are missing."""
+    if query.dataset == "observations":
+        return series.parse(query, answer)
     page = answers.load(facts.name, answer, numbers_as_text=True)
     try:
         rows, names = page["datatable"]["data"], [column["name"] for column in page["datatable"]["columns"]]
@@ -168,7 +178,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
         raise _bad_page(f"expected datatable.data, its columns {', '.join(_NEEDED)} and meta", answer) from cause
     if cursor is not None and cursor == dict(answer.request.params).get("qopts.cursor_id"):
         raise _bad_page("its next_cursor_id is the one it was asked with, so the rows after it can't be read", answer)
-    tickers = {native_symbol(instrument): instrument for instrument in answer.request.instruments or query.instruments}
+    tickers = {_ticker(instrument): instrument for instrument in answer.request.instruments or query.instruments}
     rejects: list[Reject] = []
     columns = _transposed(rows, places, len(names), tickers)
     if columns is None:
@@ -188,7 +198,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
 
 
 def catalogue(text: str = "") -> Request | None:
-    """Return None: the table's tickers can only be read out of its rows."""
+    """Return None: a table's tickers can only be read out of its rows, and no search for datasets is documented."""
     return None
 
 
@@ -198,17 +208,24 @@ def listed(answer: Answer) -> list[str]:
 
 
 def native_symbol(instrument: str) -> str:
-    """Return the ticker: `BRK.B` is `BRK_B`. Raises FixRequest for a pair."""
-    if is_pair(validate(instrument)):
-        said = f"{facts.name} has shares only, like AAPL or BRK.B; found {instrument!r}"
-        raise FixRequest(said, provider=facts.name, instrument=instrument)
-    return instrument.replace(".", "_")
+    """Return a share's ticker (`BRK.B` is `BRK_B`), or `database/code/column`. Raises FixRequest for a pair."""
+    return series.native_of(instrument) if series.is_series(validate(instrument)) else _ticker(instrument)
 
 
 def instrument_of(native: str) -> str | None:
-    """Return the share of a ticker: `BRK_B` is `BRK.B`."""
+    """Return the share of a ticker (`BRK_B` is `BRK.B`), or the instrument of `database/code/column`."""
+    if "/" in native:
+        return series.instrument_of(native)
     name = native.replace("_", ".")
-    return name if is_instrument(name) and not is_pair(name) and "." not in native else None
+    is_share = is_instrument(name) and not is_pair(name) and not series.is_series(name)
+    return name if is_share and "." not in native else None
+
+
+def _ticker(instrument: str) -> str:
+    if is_pair(validate(instrument)) or series.is_series(instrument):
+        said = f"{facts.name} has bars of shares only, like AAPL or BRK.B; found {instrument!r}"
+        raise FixRequest(said, provider=facts.name, instrument=instrument)
+    return instrument.replace(".", "_")
 
 
 def _transposed(
@@ -263,6 +280,8 @@ def _limit(code: str, text: str, answer: Answer) -> SlowDown:
 
 def _coded_error(code: str, answer: Answer) -> TickfarmError:
     """Never quotes the provider's text: it may repeat the key."""
+    if code[2] == "C" and answer.request.path.startswith(series.FOLDER) and answer.request.instruments:
+        return series.unknown(answer)
     kind, advice = _FAMILIES.get(code[2], (FixRequest, "it can't answer the request as asked"))
     message = f"{facts.name} error {code}: {advice}"
     return kind(message, provider=facts.name, status=answer.status, instrument=answers.only_instrument(answer))

@@ -1,17 +1,21 @@
-"""Nasdaq Data Link: the table WIKI/PRICES, with the 12,154 real daily bars of the wheel `bokeh_sampledata`.
+"""Nasdaq Data Link: the table WIKI/PRICES, with the 12,154 real daily bars of the wheel `bokeh_sampledata`, and
+time-series datasets (`nasdaq_series.py`), some of them real.
 
-Deliberately not here: the time-series API and bulk export; their paths answer 404 or 422. The full table has seven
+Deliberately not here: bulk export; its parameter answers 422. The full table has seven
 columns more (ex-dividend, split_ratio and the other adjusted ones) and some 3,000 tickers; the wheel lacks them.
 Invariant: every number is served as the very text it has in the file; none passes through a float.
 Source: Nasdaq/data-link-python 1.0.4 and its documentation; the codes' numbers are partly unconfirmed.
 """
 
 import json
+from collections.abc import Callable, Sequence
 
 from sandbox.allowance import DailyCount, SlidingWindow
-from sandbox.contract import Answer, Page, Request
+from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
+from sandbox.nasdaq_cases import ERROR_CASES, EXAMPLES, rows_of
+from sandbox.nasdaq_series import NasdaqSeries
 from sandbox.wiki_pages import table_page
-from sandbox.wiki_prices import BadQueryError, load_table
+from sandbox.wiki_prices import MAX_PER_PAGE, BadQueryError, load_table
 
 SANDBOX_KEY = "sandbox-key"
 _TABLE = "/datatables/WIKI/PRICES.json"
@@ -24,7 +28,10 @@ def open_dialect(seed: int) -> "NasdaqDataLink":
 
 
 class NasdaqDataLink:
-    """Tables by column filters and cursor. The data is real, so the seed changes nothing."""
+    """Tables by column filters and cursor, datasets by dates. The seed changes nothing.
+
+    The dial `rows_per_page` is the highest page of a table: lower it, and a short window has several.
+    """
 
     error_body = (
         b'{"quandl_error":{"code":"QEMx01","message":"We have encountered an internal server error. '
@@ -39,8 +46,10 @@ class NasdaqDataLink:
             "keyed_per_10_s": 300,
             "keyed_per_10_minutes": 2_000,
             "keyed_per_day": 50_000,
+            "rows_per_page": MAX_PER_PAGE,
         }
         self._table = load_table()
+        self._series = NasdaqSeries(self._table)
         self.forget_spending()
 
     def forget_spending(self) -> None:
@@ -49,7 +58,7 @@ class NasdaqDataLink:
         self._keyed_10_s = SlidingWindow(10)
         self._keyed_10_minutes = SlidingWindow(_TEN_MINUTES_S)
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Answer | LongWork:
         key = request.query.get("api_key") or request.headers.get("x-api-token")
         if key is not None and key != SANDBOX_KEY:
             text = "We could not recognize your API key. Please check your API key and try again."
@@ -57,13 +66,9 @@ class NasdaqDataLink:
         refusal = self._spend_keyed(request) if key else self._spend_anonymous(request)
         if refusal is not None:
             return refusal
-        if request.path != _TABLE:
-            text = "You have submitted an incorrect Nasdaq Data Link code. Please check your code and try again."
-            return _refuse(404, "QECx02", text)
-        try:
-            return Answer(200, self._table.page(request.query), content_type=_JSON)
-        except BadQueryError as bad:
-            return _refuse(422, bad.code, str(bad))
+        if request.path == _TABLE:
+            return _answered(lambda: self._table.page(request.query, self.limits["rows_per_page"]))
+        return lambda: _answered(lambda: self._series.body(request.path, request.query))
 
     def _spend_anonymous(self, request: Request) -> Answer | None:
         limit = self.limits["anonymous_per_day"]
@@ -94,6 +99,26 @@ class NasdaqDataLink:
 
     def truth(self) -> dict[str, dict[str, object]]:
         return self._table.truth()
+
+    def examples(self) -> Sequence[Example]:
+        return EXAMPLES
+
+    def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
+        return rows_of(self._table, self._series, example)
+
+    def error_cases(self) -> Sequence[ErrorCase]:
+        return ERROR_CASES
+
+
+def _answered(render: Callable[[], bytes | None]) -> Answer:
+    try:
+        body = render()
+    except BadQueryError as bad:
+        return _refuse(422, bad.code, str(bad))
+    if body is None:
+        text = "You have submitted an incorrect Nasdaq Data Link code. Please check your code and try again."
+        return _refuse(404, "QECx02", text)
+    return Answer(200, body, content_type=_JSON)
 
 
 def _refuse(status: int, code: str, message: str) -> Answer:

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from sandbox.contract import Request
+from sandbox.contract import Answer, Conforming, Request
 from sandbox.dialects.nasdaq_data_link import SANDBOX_KEY, NasdaqDataLink
 from tests.sandbox.conftest import TABLE
 
@@ -90,7 +90,8 @@ def test_the_truth_tells_rows_and_first_and_last_day_per_ticker(sandbox):
 
 def ask(dialect, *, now_s=NOW_S, path=PATH, headers=None, **query):
     texts = {"ticker": "FB", "qopts.per_page": "1"} | {name.replace("__", "."): text for name, text in query.items()}
-    return dialect.answer(Request(path, texts, headers or {}, "127.0.0.1", now_s))
+    said = dialect.answer(Request(path, texts, headers or {}, "127.0.0.1", now_s))
+    return said if isinstance(said, Answer) else said()
 
 
 def code_of(answer):
@@ -160,3 +161,92 @@ def test_the_key_never_shows_in_log_or_output(sandbox):
     shown = json.dumps([sandbox.control("GET", path)[1] for path in ("requests?log=1", "faults", "limits", "health")])
     assert SANDBOX_KEY not in shown
     assert "ticker=FB&api_key=***" in shown
+
+
+GOLD = "/datasets/LBMA/GOLD/data.json"
+
+
+def read(dialect, path, **query):
+    said = dialect.answer(Request(path, {"api_key": SANDBOX_KEY} | query, {}, "127.0.0.1", NOW_S))
+    said = said if isinstance(said, Answer) else said()
+    assert said.status == 200, said.body
+    return json.loads(said.body, parse_float=str, parse_int=str)
+
+
+def test_a_dataset_comes_newest_first_with_its_columns_named(dialect):
+    body = read(dialect, GOLD, limit="3")["dataset_data"]
+    assert body["column_names"] == ["Date", "USD (AM)", "USD (PM)", "GBP (AM)", "GBP (PM)", "EURO (AM)", "EURO (PM)"]
+    assert [row[0] for row in body["data"]] == ["2023-12-28", "2023-12-27", "2023-12-22"]
+    assert (body["end_date"], body["frequency"]) == ("2023-12-28", "daily")
+
+
+def test_both_dates_belong_to_the_range_and_a_column_can_be_asked_for_by_its_place(dialect):
+    asked = {"start_date": "2020-01-02", "end_date": "2020-01-06", "order": "asc"}
+    whole = read(dialect, GOLD, **asked)["dataset_data"]
+    assert [row[0] for row in whole["data"]] == ["2020-01-02", "2020-01-03", "2020-01-06"]
+    one = read(dialect, GOLD, **asked, column_index="3")["dataset_data"]
+    assert one["column_names"] == ["Date", "GBP (AM)"]
+    assert one["data"] == [[row[0], row[3]] for row in whole["data"]]
+
+
+def test_gold_has_no_euro_before_there_was_one_and_whole_numbers_among_decimals(dialect):
+    rows = read(dialect, GOLD, order="asc")["dataset_data"]["data"]
+    euro = {row[0] for row in rows if row[5] is not None}
+    assert min(euro) == "1999-01-04"
+    assert {len(row) for row in rows} == {7}
+    texts = [cell for row in rows for cell in row[1:] if cell is not None]
+    assert {"." in text for text in texts} == {True, False}
+
+
+def test_the_bars_of_the_wheel_are_a_dataset_too_letter_by_letter(dialect):
+    body = read(dialect, "/datasets/WIKI/FB/data.json", order="asc")["dataset_data"]
+    assert body["column_names"] == ["Date", "Open", "High", "Low", "Close", "Volume", "Adj. Close"]
+    expected = [line.split(",")[1:] for line in lines_of_the_wheel() if line.startswith("FB,")]
+    assert body["data"] == expected
+
+
+def test_the_form_with_metadata_nests_under_dataset(dialect):
+    body = read(dialect, "/datasets/FRED/UNRATENSA.json", limit="1")["dataset"]
+    assert (body["dataset_code"], body["database_code"], body["newest_available_date"]) == (
+        "UNRATENSA",
+        "FRED",
+        "2016-12-01",
+    )
+    assert body["data"] == [["2016-12-01", "4.5"]]
+    described = read(dialect, "/datasets/FRED/UNRATENSA/metadata.json")["dataset"]
+    assert "data" not in described
+    assert described["column_names"] == ["Date", "Value"]
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        ("/datasets/LBMA/SILVER/data.json", {}, (404, "QECx02")),
+        ("/datasets/WIKI/NOPE/data.json", {}, (404, "QECx02")),
+        (GOLD, {"start_date": "yesterday"}, (422, "QESx04")),
+        (GOLD, {"order": "up"}, (422, "QESx04")),
+        (GOLD, {"column_index": "7"}, (422, "QESx04")),
+        (GOLD, {"limit": "all"}, (422, "QESx04")),
+        (GOLD, {"nope": "1"}, (422, "QESx04")),
+        (GOLD, {"collapse": "monthly"}, (422, "QESx04")),
+        (GOLD, {"api_key": "wrong"}, (400, "QEAx01")),
+    ],
+)
+def test_a_wrong_request_for_a_dataset_is_refused_in_the_providers_words(dialect, path, query, expected):
+    said = dialect.answer(Request(path, query, {}, "127.0.0.1", NOW_S))
+    assert code_of(said if isinstance(said, Answer) else said()) == expected
+
+
+def test_a_table_has_pages_as_short_as_the_dial_says(dialect):
+    dialect.limits["rows_per_page"] = 2
+    body = json.loads(ask(dialect, api_key=SANDBOX_KEY, qopts__per_page="10").body)
+    dialect.limits["rows_per_page"] = 10_000
+    assert len(body["datatable"]["data"]) == 2
+    assert body["meta"]["next_cursor_id"]
+
+
+def test_it_says_itself_what_must_come_of_it(dialect):
+    assert isinstance(dialect, Conforming)
+    assert {example.dataset for example in dialect.examples()} == {"bars", "observations"}
+    assert all(dialect.rows(example, now_s=NOW_S) for example in dialect.examples())
+    assert len({case.decision for case in dialect.error_cases()}) == 8
