@@ -6,6 +6,7 @@ Deliberately not here: answers (`dialects/fmp.py`). Invariant: rows come from th
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 
+from sandbox import fmp_actions
 from sandbox.contract import ErrorCase, Example
 from sandbox.finnhub_market import NEW_YORK, SHARES
 from sandbox.fmp_market import FmpMarket
@@ -32,6 +33,11 @@ EXAMPLES = (
     Example("bars", "MSFT", "30m", "2025-10-30T15:17:00Z", "2025-11-05T18:00:00Z"),
     QUOTE,
     Example("books", "MSFT"),
+    Example("actions", "AAPL", "", "2000-01-01T00:00:00Z", "2021-01-01T00:00:00Z"),
+    #: with two dividends on one day
+    Example("actions", "MSFT", "", "2003-02-18T00:00:00Z", "2005-02-08T00:00:00Z"),
+    #: a reverse split, and no dividends
+    Example("actions", "FB", "", "2012-06-01T00:00:00Z", "2014-01-01T00:00:00Z"),
     Example("news", "GENERAL", "", "2026-02-01T03:00:00Z", "2026-02-15T12:00:00Z"),
     Example("news", "AAPL", "", "2026-03-06T00:00:00Z", "2026-03-11T00:00:00Z"),
     Example("news", "BTC-USD", "", "2026-06-01T00:00:00Z", "2026-06-03T00:00:00Z"),
@@ -70,6 +76,12 @@ ERROR_CASES = (
         "nothing",
         _DOCS,
     ),
+    ErrorCase(
+        "years without an action",
+        Example("actions", "FB", "", "2013-01-01T00:00:00Z", "2014-01-01T00:00:00Z"),
+        "nothing",
+        _DOCS,
+    ),
 )
 
 _Rows = Iterator[tuple[datetime, dict[str, str | None]]]
@@ -79,6 +91,7 @@ def rows_of(market: FmpMarket, example: Example, *, now_s: float) -> list[dict[s
     """Return the example's rows at `now_s`, oldest first."""
     start, end = (_moment(text) if text else None for text in (example.start, example.end))
     make = {"bars": _bars, "quotes": _quotes, "books": _books, "news": _news, "observations": _observations}
+    make["actions"] = _actions
     every = make[example.dataset](market, example, now_s)
     return [row for when, row in every if (start is None or start <= when) and (end is None or when < end)]
 
@@ -104,6 +117,23 @@ def _books(market: FmpMarket, example: Example, now_s: float) -> _Rows:
     best = market.market.bid_and_ask(example.instrument, now_s)
     names = {"bid_prices": "b", "bid_sizes": "bv", "ask_prices": "a", "ask_sizes": "av"}
     yield _row(int(now_s * 1000), {column: best[name] for column, name in names.items()})
+
+
+def _actions(market: FmpMarket, example: Example, now_s: float) -> _Rows:
+    """Yield dividends in today's shares, then splits; the second of a day is told by how often it comes."""
+    today, before = datetime.fromtimestamp(now_s, NEW_YORK).date(), ""
+    nothing = dict.fromkeys(("amount", "split_from", "split_to", "declared_on", "recorded_on", "paid_on"))
+    found = []
+    for one in fmp_actions.dividends(market.market.walk, example.instrument, today):
+        dates = {"declared_on": one.declared or None, "recorded_on": one.recorded, "paid_on": one.paid}
+        told = {"kind": "dividend", "action_id": one.frequency if one.day == before else "", "amount": one.adjusted}
+        found.append((one.day, nothing | told | dates))
+        before = one.day
+    for day, new, old in fmp_actions.splits(example.instrument, today):
+        ratio = {"kind": "split", "action_id": "", "split_from": str(old), "split_to": str(new)}
+        found.append((day, nothing | ratio))
+    for day, row in sorted(found, key=lambda one: one[0]):
+        yield _row(_midnight_ms(date.fromisoformat(day)), row)
 
 
 def _news(market: FmpMarket, example: Example, now_s: float) -> _Rows:

@@ -1,9 +1,15 @@
-"""Financial Modeling Prep (stable API): bars, quotes, best bid and ask, news, economic series and treasury rates.
+"""Financial Modeling Prep (stable API): bars, quotes, best bid and ask, actions, news, economic series, treasury rates.
 
 Errors come as an object where a list is expected, with HTTP 200 too, and the text of a spent quota says "upgrade your
 plan": limits are told before plans. Instruments: shares (`AAPL`, `BRK.B`, `TSCO.LON`), `INDEX.VIX`, pairs (`EUR-USD`,
 `BTC-USD`); for news those, or GENERAL, STOCKS, CRYPTO, FOREX, PRESS.RELEASES, ARTICLES; economic series `REAL.GDP`,
 `TREASURY.10Y` (fmp_parts/symbols.py). Bid and ask come from another address than the last price: they are `books`.
+
+Actions are all splits and dividends of a share, two requests whatever the window: nothing but a symbol can be asked
+for. A dividend's amount is `adjDividend`: the documentation calls it "adjusted" and no more, its values are worked down
+for every later split (Apple's 0.205 for the 0.82 in `dividend`, what was paid before the 4:1), and so are the daily
+bars it has to fit. A split changes all amounts before it, so a poll brings the whole list. `limit` is left out: free
+plans refuse one above 5, and one was seen to get the whole list without it (AAPL, 2026-09-11).
 
 Deliberately not here: batch quotes (paid for), calendars, streaming, bars unadjusted or adjusted for dividends, whose
 keys are adjOpen.. in both, intraday bars of pairs, indices and other countries, whose zone is nowhere documented, and
@@ -42,6 +48,8 @@ INTRADAY_DAYS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30}
 SERIES_DAYS = 90
 #: What live polls reach back: a quarter's GDP is known four months after the date it carries.
 NEWEST_DAYS, NEWEST_SERIES_DAYS = 10, 180
+#: At most 1,000 records an answer, which weekly payments fill in nineteen years. Source: docs, dividends and splits.
+ACTION_PATHS = ("/dividends", rows.SPLITS)
 #: "Bandwidth Limit Reach": what is used in 30 days; nothing says when enough of it is over.
 BANDWIDTH_WAIT_S = 6 * 3600.0
 
@@ -53,7 +61,7 @@ facts = Facts(
     base_url="https://financialmodelingprep.com/stable",
     docs_url="https://site.financialmodelingprep.com/developer/docs/stable",
     terms_url="https://site.financialmodelingprep.com/terms-of-service",
-    datasets=("bars", "quotes", "books", "news", "observations"),
+    datasets=("bars", "quotes", "books", "actions", "news", "observations"),
     # Its hours and four hours begin with the session, at half past: bars of another grid than ours. Source: docs, chart
     # (1hour: 15:30, 4hour: 13:30).
     intervals={"1m": "1min", "5m": "5min", "15m": "15min", "30m": "30min", "1d": "full"},
@@ -75,7 +83,7 @@ facts = Facts(
         required=True,
         where_to_get="https://site.financialmodelingprep.com/developer/docs/dashboard",
     ),
-    batch={"bars": 1, "quotes": 1, "books": 1, "news": 1, "observations": len(symbols.TREASURIES)},
+    batch={"bars": 1, "quotes": 1, "books": 1, "actions": 1, "news": 1, "observations": len(symbols.TREASURIES)},
     trading="sessions",
     # "full" is adjusted for splits. Source: OpenBB openbb_fmp.
     adjustment="splits",
@@ -144,6 +152,8 @@ def parse(query: Query, answer: Answer) -> Parsed:
             return rows.quotes(page, asked[0], answer)
         case "books":
             return rows.books(page, asked[0], answer)
+        case "actions":
+            return rows.actions(page, asked[0], answer)
         case "news":
             return rows.news(page, asked[0], answer)
         case _:
@@ -182,6 +192,10 @@ def _requests(name: str, query: Query) -> Iterator[Request]:
             yield Request("/quote", (("symbol", symbols.native_symbol(name)),), (), (name,))
         case "books":
             yield Request("/aftermarket-quote", (("symbol", symbols.us_share(name, "books")),), (), (name,))
+        case "actions":
+            asked = (("symbol", symbols.share(name, "actions")),)
+            bounds = (None, None) if query.start is None else (query.start, query.end)
+            yield from (Request(path, asked, (), (name,), 1, *bounds) for path in ACTION_PATHS)
         case _:
             yield from _news(name, query)
 

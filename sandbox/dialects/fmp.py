@@ -1,4 +1,4 @@
-"""Financial Modeling Prep's stable API: quotes, charts, news, economic indicators, treasury rates, symbol lists.
+"""Financial Modeling Prep's stable API: quotes, charts, actions, news, economic indicators, treasury rates, lists.
 
 Deliberately not here: batches, statements, calendars, legacy addresses (they answer 403). Invariant: what is not known
 is an empty list, and an error is an object with `Error Message`.
@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
+from sandbox import fmp_actions
 from sandbox.allowance import DailyCount
 from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
 from sandbox.finnhub_market import NEW_YORK, SHARES, Candle
@@ -21,6 +22,8 @@ from sandbox.fmp_market import FEEDS, INDICATORS, PAIRS, TENORS, Article, FmpMar
 
 SANDBOX_KEY = "sandbox-key"
 MAX_NEWS_PAGE = 100
+#: "Maximum 1000 records per request" of dividends and splits, and on the free plan a `limit` of 5.
+MAX_ACTIONS, FREE_ACTIONS = 1_000, 5
 DEFAULT_NEWS_ROWS = 20
 #: "Max 90-day date range" of economic data; without dates the last of them come.
 RANGE_DAYS = 90
@@ -68,6 +71,8 @@ class Fmp:
             "/historical-price-eod/light": self._light,
             "/historical-price-eod/non-split-adjusted": self._adjusted,
             "/historical-price-eod/dividend-adjusted": self._adjusted,
+            "/dividends": self._dividends,
+            "/splits": self._splits,
             "/economic-indicators": self._indicators,
             "/treasury-rates": self._treasury,
             "/search-symbol": self._search,
@@ -198,6 +203,37 @@ class Fmp:
         bars = self.market.minutes(symbol, width, first, last, now_s=request.now_s)
         return [{"date": local_text(one.open_s), **_ohlcv(one)} for one in bars[::-1][: self.limits["intraday_rows"]]]
 
+    def _dividends(self, request: Request) -> list[object]:
+        """Return all dividends of a share, newest first; dates can't be asked for."""
+        symbol, limit = self._action_query(request)
+        known = fmp_actions.dividends(self.market.market.walk, symbol, _today(request))
+        return [
+            {
+                "symbol": symbol,
+                "date": one.day,
+                "recordDate": one.recorded,
+                "paymentDate": one.paid,
+                "declarationDate": one.declared,
+                "adjDividend": Number(one.adjusted),
+                "dividend": Number(one.amount),
+                "yield": Number("0.42955326460481097"),
+                "frequency": one.frequency,
+            }
+            for one in sorted(known, key=lambda one: one.day, reverse=True)[:limit]
+        ]
+
+    def _splits(self, request: Request) -> list[object]:
+        symbol, limit = self._action_query(request)
+        known = fmp_actions.splits(symbol, _today(request))[::-1][:limit]
+        return [{"symbol": symbol, "date": day, "numerator": new, "denominator": old} for day, new, old in known]
+
+    def _action_query(self, request: Request) -> tuple[str, int]:
+        """Return symbol and limit; the free plan refuses a higher one than 5, and takes none at all for all."""
+        limit = _whole(request.query, "limit", MAX_ACTIONS, MAX_ACTIONS)
+        if "limit" in request.query and limit > FREE_ACTIONS and not self.limits["paid_plan"]:
+            raise RefusalError(402, "Premium Query Parameter: 'limit' must be between 0 and 5")
+        return _needed(request.query, "symbol"), limit
+
     def _feed(self, request: Request) -> list[object]:
         feed = request.path.removeprefix("/news/").removesuffix("-latest")
         return [_article(one) for one in self._page_of_news([feed], request)]
@@ -321,9 +357,13 @@ def _whole(query: Mapping[str, str], name: str, default: int, highest: int) -> i
     return min(int(text), highest)
 
 
+def _today(request: Request) -> date:
+    return datetime.fromtimestamp(request.now_s, NEW_YORK).date()
+
+
 def _span(request: Request, back_days: int) -> tuple[date, date]:
     """Return `from` and `to`, both included; without them the newest days."""
-    last = _date(request.query, "to") or datetime.fromtimestamp(request.now_s, NEW_YORK).date()
+    last = _date(request.query, "to") or _today(request)
     return _date(request.query, "from") or last - timedelta(days=back_days), last
 
 

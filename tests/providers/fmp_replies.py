@@ -21,6 +21,8 @@ DAYS = Query("bars", ("AAPL",), "1d", day("2025-02-03"), day("2025-02-05"))
 MINUTES = Query("bars", ("AAPL",), "1m", day("2025-02-04"), day("2025-02-05"))
 QUOTES = Query("quotes", ("AAPL",))
 BOOKS = Query("books", ("AAPL",))
+ACTIONS = Query("actions", ("AAPL",), None, None, T0)
+SPLITS = replace(ACTIONS, start=day("1980-01-01"))
 NEWS = Query("news", ("STOCKS",), None, None, T0)
 ARTICLES = Query("news", ("ARTICLES",), None, None, T0)
 GDP = Query("observations", ("GDP",), None, None, day("2024-03-01"))
@@ -31,6 +33,8 @@ DOCUMENTED = {
     "chart_1min": MINUTES,
     "quote": QUOTES,
     "aftermarket_quote": BOOKS,
+    "dividends": ACTIONS,
+    "splits": SPLITS,
     "news_stock": NEWS,
     "fmp_articles": ARTICLES,
     "economic_indicators": GDP,

@@ -13,6 +13,7 @@ from ingest.market.symbols import MAX_LENGTH, is_instrument
 from ingest.providers import fmp
 from ingest.providers.fmp_parts.symbols import FEEDS, INDICATORS, TREASURIES
 from tests.providers.fmp_replies import (
+    ACTIONS,
     BOOKS,
     DAYS,
     DOCUMENTED,
@@ -80,7 +81,7 @@ def test_other_errors_are_told_apart_by_text_and_status(status, body, kind):
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"symbol":"AAPL"}', b'{"historical":{}}', b"5", b"null"])
-@pytest.mark.parametrize("query", [DAYS, MINUTES, QUOTES, BOOKS, NEWS, GDP])
+@pytest.mark.parametrize("query", [DAYS, MINUTES, QUOTES, BOOKS, ACTIONS, NEWS, GDP])
 def test_what_is_no_list_is_no_page(body, query):
     with pytest.raises(BadData):
         fmp.parse(query, reply(body, query))
@@ -160,6 +161,6 @@ def test_a_spoilt_payload_gives_rejects_bad_data_or_rows_of_its_own_values(name,
     except BadData:
         return
     assert len({len(values) for values in parsed.columns.values()}) == 1
-    derived = ("instrument", "ts", "instruments")
+    derived = ("instrument", "ts", "kind", "instruments")
     texts = {text for name, values in parsed.columns.items() if name not in derived for text in values if text}
     assert all(text in body or json.dumps(text) in body for text in texts)

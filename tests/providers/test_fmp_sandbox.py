@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_every_example_comes_whole_and_nothing_else(exchange, example):
 
 def test_examples_have_windows_of_several_requests_and_news_of_several_pages(exchange):
     counts = {example: fetch(exchange, query_of(example))[1] for example in EXAMPLES}
-    assert {e.dataset for e, count in counts.items() if count > 1} == {"bars", "news", "observations"}
+    assert {e.dataset for e, count in counts.items() if count > 1} == {"bars", "actions", "news", "observations"}
     assert {e.dataset for e in EXAMPLES} == set(fmp.facts.datasets)
 
 
@@ -128,12 +129,24 @@ def test_a_live_poll_brings_the_newest_of_every_dataset(exchange):
     assert (count, max(row["ts"] for row in minutes)) == (1, "2026-11-24T15:37:00.000Z")
     days, _ = fetch(exchange, Query("bars", ("BTC-USD",), "1d", None, NOW))
     assert (len(days), days[-1]["ts"][:10]) == (11, "2026-11-24")
+    actions, count = fetch(exchange, Query("actions", ("AAPL",), None, None, NOW))
+    assert (count, actions[0]["ts"][:4], actions[-1]["ts"][:7]) == (2, "1988", "2026-11")
     news, count = fetch(exchange, Query("news", ("STOCKS", "AAPL"), None, None, NOW))
     assert (len(news), count) == (40, 2)
     rates, count = fetch(exchange, Query("observations", ("TREASURY.10Y", "GDP", "TREASURY.1M"), None, None, NOW))
     assert {row["instrument"] for row in rates} == {"TREASURY.10Y", "GDP", "TREASURY.1M"}
     assert count == 4
     assert max(row["ts"] for row in rates if row["instrument"] == "GDP")[:10] == "2026-07-01"
+
+
+def test_a_dividend_is_in_the_shares_of_the_day_it_is_asked_for(exchange):
+    query = Query("actions", ("AAPL",), None, datetime(2020, 8, 1, tzinfo=UTC), datetime(2020, 8, 31, tzinfo=UTC))
+    amounts = []
+    for now in (datetime(2020, 8, 30, tzinfo=UTC), NOW):
+        answer = send(exchange, fmp.build(query)[0], now=now)
+        amounts += fmp.parse(query, answer).columns["amount"]
+    before, after = map(Decimal, amounts)
+    assert before == 4 * after
 
 
 def test_the_catalogue_lists_shares_and_a_search_finds_what_our_grammar_can_spell(exchange):

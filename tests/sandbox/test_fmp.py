@@ -102,6 +102,50 @@ def test_only_the_newest_intraday_bars_of_a_long_window_come(exchange):
     assert (len(page), page[-1]["date"][:10]) == (1170, "2024-05-15")
 
 
+def test_dividends_come_newest_first_with_what_was_paid_and_what_that_is_in_todays_shares(exchange):
+    page = read(exchange, "/dividends", symbol="AAPL", from_="2020-01-01", to="2020-02-01")
+    assert sorted(page[0]) == [
+        *("adjDividend", "date", "declarationDate", "dividend", "frequency"),
+        *("paymentDate", "recordDate", "symbol", "yield"),
+    ]
+    dates = [row["date"] for row in page]
+    assert (dates, dates[-1][:4]) == (sorted(dates, reverse=True), "1988")
+    by_date = {row["date"]: row for row in page}
+    assert by_date["2020-08-10"]["dividend"] == pytest.approx(4 * by_date["2020-08-10"]["adjDividend"])
+    assert by_date["2020-11-09"]["dividend"] == by_date["2020-11-09"]["adjDividend"]
+    assert (page[-1]["declarationDate"], page[-1]["recordDate"] > page[-1]["date"]) == ("", True)
+    assert page[:2] == read(exchange, "/dividends", symbol="AAPL", limit=2)
+
+
+def test_a_declared_dividend_shows_before_its_ex_date_and_an_undeclared_one_does_not(exchange):
+    for now, newest in (("2026-10-27", "2026-08-10"), ("2026-10-30", "2026-11-09")):
+        page = read(exchange, "/dividends", symbol="IBM", now=datetime.fromisoformat(f"{now}T20:00:00Z"))
+        assert page[0]["date"] == newest
+
+
+def test_two_dividends_of_one_day_have_different_frequencies(exchange):
+    page = read(exchange, "/dividends", symbol="MSFT")
+    assert [row["frequency"] for row in page if row["date"] == "2004-11-08"] == ["Quarterly", "Irregular"]
+
+
+def test_splits_come_newest_first_as_new_shares_for_old_ones_and_not_before_their_day(exchange):
+    page = read(exchange, "/splits", symbol="AAPL")
+    assert page[0] == {"symbol": "AAPL", "date": "2020-08-31", "numerator": 4, "denominator": 1}
+    assert [row["date"] for row in page] == ["2020-08-31", "2014-06-09", "2005-02-28", "2000-06-21"]
+    before = read(exchange, "/splits", symbol="AAPL", now=datetime(2020, 8, 30, 12, tzinfo=UTC))
+    assert before == page[1:]
+    for path in ("/splits", "/dividends"):
+        assert read(exchange, path, symbol="NOSUCH") == []
+
+
+def test_the_free_plan_refuses_a_limit_above_five_and_gives_all_without_one(exchange):
+    exchange.limits["paid_plan"] = 0
+    status, text = refusal(exchange, "/dividends", symbol="AAPL", limit=1000)
+    assert (status, text) == (402, "Premium Query Parameter: 'limit' must be between 0 and 5")
+    assert len(read(exchange, "/dividends", symbol="AAPL", limit=5)) == 5
+    assert len(read(exchange, "/dividends", symbol="AAPL")) > 100
+
+
 def test_news_comes_newest_first_in_pages_of_the_asked_size_until_one_is_empty(exchange):
     window = {"from_": "2026-03-01", "to": "2026-03-05"}
     pages = [read(exchange, "/news/stock-latest", page=page, limit=7, **window) for page in range(12)]
@@ -170,6 +214,8 @@ def test_symbols_are_listed_and_found(exchange):
     [
         ("/quote", {}, 400),
         ("/quote", {"symbol": "TSCO.L"}, 402),
+        ("/splits", {}, 400),
+        ("/dividends", {"symbol": "AAPL", "limit": "all"}, 400),
         ("/nothing", {}, 404),
         ("/api/v3/quote/AAPL", {}, 403),
         ("/historical-chart/2min", {"symbol": "AAPL"}, 404),

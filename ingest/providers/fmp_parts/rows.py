@@ -1,4 +1,4 @@
-"""FMP's answers as rows: daily and intraday bars, quotes, bid and ask, news, articles, indicators, treasury rates.
+"""FMP's answers as rows: daily and intraday bars, quotes, bid and ask, actions, news, articles, indicators, rates.
 
 Deliberately not here: what is asked (fmp.py). Invariant: numbers keep the digits they were sent with, and a row is read
 whole or rejected; only rows beyond the asked window are left out, because dates are all that can be asked for.
@@ -27,10 +27,15 @@ NEW_YORK = ZoneInfo("America/New_York")
 #: Source: https://site.financialmodelingprep.com/developer/docs/stable, search-forex-news and fmp-articles, 2026-06.
 NEWS_ZONE = NEW_YORK
 
+#: Where splits are; the other actions' rows are dividends.
+SPLITS = "/splits"
+
 _BAR = ("open", "high", "low", "close", "volume")
 _BAR_SHAPE = "expected an object with a date and numbers or nulls in open, high, low, close and volume"
 _QUOTE_SHAPE = "expected an object with the asked symbol, a price, and seconds or milliseconds in timestamp"
 _BOOK_SHAPE = "expected an object with the asked symbol, bidPrice, bidSize, askPrice, askSize and timestamp"
+_DIVIDEND_SHAPE = "expected an object with an ISO date, a number or null in adjDividend, and dates as text"
+_SPLIT_SHAPE = "expected an object with an ISO date, and numbers or nulls in numerator and denominator"
 _NEWS_SHAPE = "expected an object with a local time and text in title, url, site or publisher, and text"
 _VALUE_SHAPE = "expected an object with an ISO date, and numbers or nulls in what was asked for"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -62,10 +67,8 @@ def bars(page: Any, instrument: str, interval: str, answer: Answer) -> Parsed:
     read = _day if is_daily else _minute
     rows, rejects = answers.sound_rows(list_of(page, answer), read, _BAR_SHAPE, instrument)
     if is_daily:
-        foreign = [row for row in rows if row[-1] not in (None, native_symbol(instrument))]
-        reason = "expected the asked symbol"
-        rejects += tuple(answers.reject(row, rule="unknown_symbol", reason=reason) for row in foreign)
-        rows = [row[:-1] for row in rows if row[-1] in (None, native_symbol(instrument))]
+        rows, foreign = _own(rows, instrument)
+        rejects += foreign
     rows = _of_dates(rows, answer) if is_daily else _inside(rows, answer)
     names = ("instrument", "ts", *_BAR)
     return _parsed("date" if is_daily else "s", rejects, names, [(instrument, *row) for row in rows])
@@ -91,6 +94,25 @@ def books(page: Any, instrument: str, answer: Answer) -> Parsed:
 
     rows, rejects = answers.sound_rows(list_of(page, answer), read, _BOOK_SHAPE, instrument)
     return _parsed("ms", rejects, ("instrument", "ts", "bid_prices", "bid_sizes", "ask_prices", "ask_sizes"), rows)
+
+
+def actions(page: Any, instrument: str, answer: Answer) -> Parsed:
+    """Return the splits or dividends by ex-date, newest first.
+
+    Where a date has two (a special dividend beside the quarter's), the later in the answer has its frequency for an id:
+    a lone one's must not change with `frequency`, which FMP works out itself.
+    """
+    is_split = answer.request.path == SPLITS
+    read, shape = (_split, _SPLIT_SHAPE) if is_split else (_dividend, _DIVIDEND_SHAPE)
+    rows, rejects = answers.sound_rows(list_of(page, answer), read, shape, instrument)
+    rows, foreign = _own(rows, instrument)
+    first: dict[str, str] = {}
+    found = []
+    for day, *cells, frequency in _of_dates(rows, answer):
+        action_id = "" if first.setdefault(day, frequency) == frequency else frequency
+        found.append((instrument, day, "split" if is_split else "dividend", action_id, *cells))
+    values = ("amount", "split_from", "split_to", "declared_on", "recorded_on", "paid_on")
+    return _parsed("date", rejects + foreign, ("instrument", "ts", "kind", "action_id", *values), found)
 
 
 def news(page: Any, instrument: str, answer: Answer) -> Parsed:
@@ -138,6 +160,37 @@ def _day(row: Any) -> _Row | None:
     if not _has_all(row, _BAR) or not _is(_DATE, row.get("date")) or not set(map(type, values)) <= answers.TEXT_OR_NULL:
         return None
     return (row["date"], *values)
+
+
+def _dividend(row: Any) -> _Row | None:
+    """Return date, amount, no ratio, the three other dates (old rows have "" for one), frequency and symbol."""
+    names = ("adjDividend", "declarationDate", "recordDate", "paymentDate", "frequency", "symbol")
+    values = _dated(row, names) if _has_all(row, names[:1]) else None
+    if values is None:
+        return None
+    amount, *dates, frequency, symbol = values
+    return row["date"], amount, None, None, *(one or None for one in dates), frequency or "", symbol
+
+
+def _split(row: Any) -> _Row | None:
+    """Return the cells of `_dividend` with a ratio: `numerator` shares come for `denominator` old ones."""
+    names = ("denominator", "numerator", "symbol")
+    values = _dated(row, names) if _has_all(row, names[:2]) else None
+    return None if values is None else (row["date"], None, *values[:2], None, None, None, "", values[2])
+
+
+def _dated(row: Any, names: Sequence[str]) -> list[Any] | None:
+    """Return the cells of a row with a date, None if one is neither text nor a number nor null."""
+    values = [row.get(name) for name in names]
+    is_sound = _is(_DATE, row.get("date")) and set(map(type, values)) <= answers.TEXT_OR_NULL
+    return values if is_sound else None
+
+
+def _own(rows: list[_Row], instrument: str) -> tuple[list[_Row], tuple[Reject, ...]]:
+    """Return the rows without their last cell, the symbol, and a Reject for each of another one's."""
+    native, reason = (None, native_symbol(instrument)), "expected the asked symbol"
+    foreign = tuple(answers.reject(r, rule="unknown_symbol", reason=reason) for r in rows if r[-1] not in native)
+    return [row[:-1] for row in rows if row[-1] in native], foreign
 
 
 def _minute(row: Any) -> _Row | None:

@@ -93,6 +93,15 @@ def instrument_of(native: str) -> str | None:
         return None
 
 
+def share(instrument: str, what: str) -> str:
+    """Return the symbol of a share of any country. Raises FixRequest for a pair or an index."""
+    native = native_symbol(instrument)
+    if is_pair(instrument) or native.startswith("^"):
+        said = f"{PROVIDER} has {what} of shares only, like AAPL, BRK.B or TSCO.LON; found {instrument!r}"
+        raise FixRequest(said, provider=PROVIDER, instrument=instrument)
+    return native
+
+
 def us_share(instrument: str, what: str) -> str:
     """Return the symbol of a share of the United States. Raises FixRequest for anything else."""
     native = native_symbol(instrument)
