@@ -94,6 +94,12 @@ def test_bars_that_are_adjusted_for_all_and_those_without_actions_stay_as_they_a
     assert closes(sessions, known(RAW, adjustment="all", actions=[split(), dividend()])) == wanted
 
 
+def test_what_is_declared_for_a_day_to_come_changes_nothing_yet(sessions, known):
+    ahead = [dividend(ts=datetime(2020, 9, 1, tzinfo=UTC)), split(ts=datetime(2020, 9, 1, tzinfo=UTC))]
+    series = known(RAW, adjustment="none", actions=ahead)
+    assert closes(sessions, series) == [Decimal(close) for close, _ in RAW.values()]
+
+
 def test_without_actions_the_factor_is_one(sessions, known):
     series = known(RAW, adjustment="none", actions=[])
     assert {row[3] for row in select(sessions, ADJUSTED, id=series)} == {Decimal(1)}

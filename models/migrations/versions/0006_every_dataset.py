@@ -17,7 +17,8 @@ _COUNTS = ("likes", "reposts", "replies", "quotes", "bookmarks", "impressions")
 
 #: Each bar's prices are multiplied by the factors of all that came after it: a split's `split_from / split_to`, and
 #: `1 - amount / close of the bar before the ex-date` for a dividend (the method of CRSP). What the provider has worked
-#: into its prices already (`series.adjustment`) is left out. Factors have 18 places, so that products stay short.
+#: into its prices already (`series.adjustment`) is left out, and so is what lies ahead of its newest bar. Factors have
+#: 18 places, so that products stay short.
 _PRODUCT = """
 CREATE FUNCTION times_18(numeric, numeric) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS 'SELECT round($1 * $2, 18)';
@@ -40,6 +41,7 @@ WITH events AS (
         ORDER BY bars.ts DESC LIMIT 1
     ) AS before ON true
     WHERE bar_series.dataset = 'bars' AND bar_series.interval = '1d'
+        AND EXISTS (SELECT FROM bars WHERE bars.series_id = bar_series.id AND bars.ts >= actions.ts)
     GROUP BY bar_series.id, actions.ts
 ), stretches AS (
     SELECT series_id, ts AS until, lag(ts) OVER (PARTITION BY series_id ORDER BY ts) AS since,
