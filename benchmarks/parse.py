@@ -1,8 +1,8 @@
 """Parse: how many rows a second a provider's parser makes of its own pages, and the frame and the rules of them.
 
 The pages are the sandbox's, made in this process before anything is measured, of the examples each dialect has.
-Deliberately not here: sockets, decompression, PostgreSQL (ingest.py). Invariant: no figure is printed for pages of which
-a row was refused, and every round does the same work.
+Deliberately not here: sockets, decompression, PostgreSQL (ingest.py). Invariant: no figure is printed for pages of
+which a row was refused, and every round does the same work.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def measured(pages: Pages, *, rounds: int, seconds: float) -> dict[str, Any]:
 
 def pages_of(provider: Provider, dialect: Any, query: Query) -> Pages:
     """Return a question's first pages. Raises RuntimeError for an error in one."""
-    answers, left = [], provider.build(query)
+    answers: list[Answer] = []
+    left = provider.build(query)
     while left and len(answers) < PAGES:
         answers.append(_answer(provider, dialect, left.pop(0)))
         error = provider.error_of(answers[-1])
