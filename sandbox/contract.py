@@ -158,7 +158,7 @@ class ErrorCase:
 
 @runtime_checkable
 class Conforming(Protocol):
-    """A dialect that says itself what must come of it, for the conformance test: all but the oldest four are.
+    """A dialect that says itself what must come of it, for the conformance test and the benchmark of the parsers.
 
     Worked out from its own market, never by parsing its own answers.
     """

@@ -287,14 +287,14 @@ def _parse_klines(page: list[Any], instrument: str) -> Parsed:
                 rejects.append(answers.reject(row, rule="wrong_shape", reason=_KLINE_SHAPE, instrument=instrument))
             else:
                 sound.append(row[:_KLINE_FIELDS])
-        columns = list(zip(*sound, strict=True)) or [()] * _KLINE_FIELDS
-    values: dict[str, list[Any]] = {"instrument": [instrument] * len(columns[0]), "ts": list(columns[_OPEN_MS])}
-    values |= {name: list(columns[position]) for name, position in _KLINE_TEXT.items()}
+        columns = answers.by_column(sound, _KLINE_FIELDS) or [[]] * _KLINE_FIELDS
+    values: dict[str, list[Any]] = {"instrument": [instrument] * len(columns[0]), "ts": columns[_OPEN_MS]}
+    values |= {name: columns[position] for name, position in _KLINE_TEXT.items()}
     values["trade_count"] = list(map(str, columns[_TRADES]))
     return Parsed(values, "ms", tuple(rejects))
 
 
-def _transposed(page: list[Any]) -> list[tuple[Any, ...]] | None:
+def _transposed(page: list[Any]) -> list[list[Any]] | None:
     """Return the rows by column, or None if the shape of any is off; a null price is left to the quality rules."""
     columns = answers.by_column(page, _KLINE_FIELDS)
     if columns is None or any(set(map(type, columns[i])) != {int} for i in (_OPEN_MS, _TRADES)):
