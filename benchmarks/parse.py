@@ -142,9 +142,11 @@ def _largest(found: Any) -> Mapping[str, Pages]:
 def _answer(provider: Provider, dialect: Any, request: Request) -> Answer:
     """Ask the dialect, whose limits are not what is measured."""
     dialect.forget_spending()
-    key, query, headers = provider.facts.key, dict(request.params), {"user-agent": NAME, **dict(request.headers)}
+    key, query, headers = provider.facts.key, dict(request.params), {"user-agent": NAME}
+    headers |= {name.lower(): value for name, value in request.headers}
     if key is not None:
-        (query if key.place == "query" else headers)[key.name] = f"{key.prefix}{KEY}"
+        place, name = (query, key.name) if key.place == "query" else (headers, key.name.lower())
+        place[name] = f"{key.prefix}{KEY}"
     sent_at = datetime.now(UTC)
     said = dialect.answer(sandbox.contract.Request(request.path, query, headers, NAME, sent_at.timestamp()))
     said = said if isinstance(said, sandbox.contract.Answer) else said()

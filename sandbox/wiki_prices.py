@@ -79,7 +79,7 @@ class WikiPrices:
     """The rows in the table's order."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = sorted(rows, key=lambda row: (row.ticker, row.date))
+        self._rows = sorted(rows, key=lambda row: (row.ticker, row.date))
         # A client that pages repeats its filters, and filtering costs more than all the rest of a small page.
         self._filtered = lru_cache(maxsize=64)(self._filter)
 
@@ -104,12 +104,12 @@ class WikiPrices:
     def truth(self) -> dict[str, dict[str, object]]:
         """Return per ticker how many rows there are and the first and last date."""
         dates: dict[str, list[str]] = {}
-        for row in self.rows:
+        for row in self._rows:
             dates.setdefault(row.ticker, []).append(row.date)
         return {ticker: {"rows": len(days), "first": days[0], "last": days[-1]} for ticker, days in dates.items()}
 
     def _filter(self, filters: Filters) -> list[Row]:
-        rows = self.rows
+        rows = self._rows
         for parameter, value in filters:
             column, _, operator = parameter.partition(".")
             if column not in COLUMNS:

@@ -7,11 +7,9 @@ Source: Nasdaq/data-link-python 1.0.4 and its documentation; the codes' numbers 
 """
 
 import json
-from collections.abc import Sequence
 
-from sandbox import wiki_truth
 from sandbox.allowance import DailyCount, SlidingWindow
-from sandbox.contract import Answer, ErrorCase, Example, Page, Request
+from sandbox.contract import Answer, Page, Request
 from sandbox.wiki_pages import table_page
 from sandbox.wiki_prices import BadQueryError, load_table
 
@@ -96,15 +94,6 @@ class NasdaqDataLink:
 
     def truth(self) -> dict[str, dict[str, object]]:
         return self._table.truth()
-
-    def examples(self) -> Sequence[Example]:
-        return wiki_truth.EXAMPLES
-
-    def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
-        return wiki_truth.rows(self._table.rows, example)
-
-    def error_cases(self) -> Sequence[ErrorCase]:
-        return wiki_truth.ERROR_CASES
 
 
 def _refuse(status: int, code: str, message: str) -> Answer:

@@ -1,6 +1,6 @@
 """Play a provider against its dialect in this process: an example copied page by page, an error and what it leads to.
 
-Deliberately not here: sockets and tables (tests/conformance). Invariant: the expected
+Deliberately not here: keys (keyless providers only), sockets and tables (tests/conformance). Invariant: the expected
 rows are the dialect's own, and compared to the last digit of their numbers and times.
 """
 
@@ -19,7 +19,6 @@ from ingest.wire import Answer
 from sandbox.contract import ErrorCase, Example, placed
 from sandbox.faults import Faults
 
-KEY = "sandbox-key"
 NOW = datetime(2026, 11, 23, 2, 37, 20, 512_000, UTC)
 #: The error each decision stands for here.
 KINDS: dict[str, type[TickfarmError] | None] = {
@@ -49,7 +48,7 @@ def copied_rows(provider: Any, dialect: Any, example: Example) -> tuple[list[dic
     rows, count, left = [], 0, provider.build(query)
     while left:
         count += 1
-        answer = _send(provider, dialect, left.pop(0))
+        answer = _send(dialect, left.pop(0))
         assert provider.error_of(answer) is None, answer.body
         parsed = provider.parse(query, answer)
         assert parsed.rejects == ()
@@ -57,7 +56,7 @@ def copied_rows(provider: Any, dialect: Any, example: Example) -> tuple[list[dic
             row = dict(zip(parsed.columns, values, strict=True))
             assert row.pop("instrument") == example.instrument
             ts = row.pop("ts")
-            rows.append(row if ts is None else row | {"ts": _counted(ts, parsed.time_unit)})
+            rows.append(row if ts is None else row | {"ts": ts * (_PER_S["ns"] // _PER_S[parsed.time_unit])})
         following = provider.next_page(answer.request, answer)
         left += [] if following is None else [following]
     return sorted(rows, key=lambda row: (row.get("ts", 0), int(row.get("trade_id", 0)))), count
@@ -71,15 +70,13 @@ def with_counted_times(rows: Sequence[dict[str, str | None]]) -> list[dict[str, 
 def error_led_to(provider: Any, dialect: Any, case: ErrorCase) -> TickfarmError | None:
     """Return what the provider reads out of the answer that the case's example gets; its fault must have fired."""
     (request,) = provider.build(query_of(placed(case.example, NOW.timestamp())))
-    return provider.error_of(_send(provider, dialect, request, key=case.key or KEY, fault=case.fault))
+    return provider.error_of(_send(dialect, request, fault=case.fault))
 
 
-def _send(provider: Any, dialect: Any, request: Any, *, key: str = KEY, fault: Any = None) -> Answer:
-    headers, kind = {"user-agent": "tests"}, provider.facts.key
-    if kind is not None:
-        assert kind.place == "header"
-        headers[kind.name] = f"{kind.prefix}{key}"
-    asked = sandbox.contract.Request(request.path, dict(request.params), headers, "127.0.0.1", NOW.timestamp())
+def _send(dialect: Any, request: Any, fault: Any = None) -> Answer:
+    asked = sandbox.contract.Request(
+        request.path, dict(request.params), {"user-agent": "tests"}, "127.0.0.1", NOW.timestamp()
+    )
     said = dialect.answer(asked)
     said = said if isinstance(said, sandbox.contract.Answer) else said()
     if fault:
@@ -88,10 +85,6 @@ def _send(provider: Any, dialect: Any, request: Any, *, key: str = KEY, fault: A
         said = faults.deliver(said, asked, provider="it", query="", dialect=dialect).answer
         assert faults.shown()[0]["fired"] == 1
     return Answer(request, said.status, {name.lower(): value for name, value in said.headers}, said.body, NOW, NOW)
-
-
-def _counted(ts: Any, unit: str) -> int:
-    return _ns(f"{ts}T00:00:00Z") if unit == "date" else ts * (_PER_S["ns"] // _PER_S[unit])
 
 
 def _ns(moment: str) -> int:
