@@ -58,6 +58,13 @@ class CoinbaseMarket:
             after_id += _CHUNK
         return found[:count]
 
+    def trades_between(self, product: str, start_us: int, end_us: int, *, now_ms: int) -> list[Trade]:
+        """Return the trades of the half-open window, as far as they have happened; ascending."""
+        first_id = self._tape.first_id(PRODUCTS[product], start_us // 1000)
+        before_id = self._tape.first_id(PRODUCTS[product], min(end_us // 1000 + 1, now_ms))
+        found = self._served(product, first_id, before_id - first_id, now_ms=now_ms)
+        return [trade for trade in found if start_us <= trade.time_us < end_us]
+
     def _served(self, product: str, first_id: int, count: int, *, now_ms: int) -> list[Trade]:
         trades = self._tape.trades_from(PRODUCTS[product], first_id, count, now_ms)
         if product != QUIET_PRODUCT:

@@ -109,8 +109,8 @@ class Example:
 
     `instrument` is spelled as people do (`BTC-USD`, `AAPL`, `UNRATE`), whatever the provider calls it. `start` and
     `end` are ISO moments, half-open; both empty for what has no history (quotes, books): then the newest is polled.
-    Where a provider reaches back some days only, they are relative: `-2d01:30:00` is two days ago at 01:30 UTC
-    (`placed` gives them their dates).
+    Where a provider reaches back some days only, they are relative: `-2d01:30:00` is two days ago at 01:30 UTC, and
+    `-00:05:00` five minutes ago, on the second (`placed` gives them their dates).
     """
 
     dataset: str
@@ -128,6 +128,10 @@ def placed(example: Example, now_s: float) -> Example:
 def _placed(moment: str, now_s: float) -> str:
     if not moment.startswith("-"):
         return moment
+    if "d" not in moment:
+        hours, minutes, seconds = map(int, moment[1:].split(":"))
+        ago = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+        return f"{datetime.fromtimestamp(int(now_s), UTC) - ago:%Y-%m-%dT%H:%M:%S}Z"
     days, _, clock = moment[1:].partition("d")
     day = datetime.fromtimestamp(now_s, UTC).date() - timedelta(days=int(days))
     return f"{day.isoformat()}T{clock}Z"
@@ -154,7 +158,7 @@ class ErrorCase:
 
 @runtime_checkable
 class Conforming(Protocol):
-    """A dialect that says itself what must come of it, for the conformance test: all but the oldest four are.
+    """A dialect that says itself what must come of it, for the conformance test and the benchmark of the parsers.
 
     Worked out from its own market, never by parsing its own answers.
     """
@@ -167,7 +171,8 @@ class Conforming(Protocol):
         """Return the rows a whole copy of the example holds at `now_s`, oldest first.
 
         A row has `ts` (ISO, UTC) and the columns of the dataset's table that the provider fills, as text with the
-        provider's own digits; names in a list are joined by commas. Columns that it never fills are left out.
+        provider's own digits; names in a list are joined by commas. Columns that it never fills are left out, `ts` of
+        quotes and books that it does not date, too.
         """
         ...
 

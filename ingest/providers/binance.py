@@ -287,24 +287,19 @@ def _parse_klines(page: list[Any], instrument: str) -> Parsed:
                 rejects.append(answers.reject(row, rule="wrong_shape", reason=_KLINE_SHAPE, instrument=instrument))
             else:
                 sound.append(row[:_KLINE_FIELDS])
-        columns = list(zip(*sound, strict=True)) or [()] * _KLINE_FIELDS
-    values: dict[str, list[Any]] = {"instrument": [instrument] * len(columns[0]), "ts": list(columns[_OPEN_MS])}
-    values |= {name: list(columns[position]) for name, position in _KLINE_TEXT.items()}
+        columns = answers.by_column(sound, _KLINE_FIELDS) or [[]] * _KLINE_FIELDS
+    values: dict[str, list[Any]] = {"instrument": [instrument] * len(columns[0]), "ts": columns[_OPEN_MS]}
+    values |= {name: columns[position] for name, position in _KLINE_TEXT.items()}
     values["trade_count"] = list(map(str, columns[_TRADES]))
     return Parsed(values, "ms", tuple(rejects))
 
 
-def _transposed(page: list[Any]) -> list[tuple[Any, ...]] | None:
+def _transposed(page: list[Any]) -> list[list[Any]] | None:
     """Return the rows by column, or None if the shape of any is off; a null price is left to the quality rules."""
-    if set(map(type, page)) != {list}:
+    columns = answers.by_column(page, _KLINE_FIELDS)
+    if columns is None or any(set(map(type, columns[i])) != {int} for i in (_OPEN_MS, _TRADES)):
         return None
-    try:
-        columns = list(zip(*page, strict=True))
-    except ValueError:
-        return None
-    if len(columns) < _KLINE_FIELDS or any(set(map(type, columns[i])) != {int} for i in (_OPEN_MS, _TRADES)):
-        return None
-    return columns if all(set(map(type, columns[i])) <= answers.TEXT_OR_NULL for i in _KLINE_TEXT.values()) else None
+    return columns if answers.are_text_or_null(columns[i] for i in _KLINE_TEXT.values()) else None
 
 
 def _parse_tickers(page: list[Any], asked: tuple[str, ...]) -> Parsed:
@@ -356,26 +351,22 @@ def _parse_trades(page: list[Any], instrument: str, answer: Answer) -> Parsed:
     """Read the trades; one dated in the future stays, for the quality rules to find."""
     late_ms = _late_ms(answer.request, answer)
     end_ms = late_ms if answer.request.end is None else epoch_ms_up(answer.request.end)
-    rows, rejects = [], []
-    for row in page:
-        trade = _trade(row)
-        if trade is None:
-            rejects.append(answers.reject(row, rule="wrong_shape", reason=_TRADE_SHAPE, instrument=instrument))
-        elif not end_ms <= trade[0] < late_ms:
-            rows.append(trade)
+    rows, rejects = answers.sound_rows_at_once(page, _trades_of, _TRADE_SHAPE, instrument)
+    rows = [row for row in rows if not end_ms <= row[0] < late_ms]
     columns = list(zip(*rows, strict=True)) or [()] * len(_TRADE_FIELDS)
     values = dict(zip(_TRADE_FIELDS, map(list, columns), strict=True))
-    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", tuple(rejects))
+    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", rejects)
 
 
-def _trade(row: Any) -> tuple[Any, ...] | None:
-    if type(row) is not dict:
+def _trades_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
+    columns = answers.by_member(rows, _TRADE_FIELDS.values())
+    if columns is None or not answers.are_text_or_null(columns[2:4]):
         return None
-    ts, trade_id, price, size, buyer_is_maker = map(row.get, _TRADE_FIELDS.values())
-    are_whole = type(ts) is int and type(trade_id) is int
-    if not are_whole or type(buyer_is_maker) is not bool or not {type(price), type(size)} <= answers.TEXT_OR_NULL:
+    times, ids, prices, sizes, makers = columns
+    if {*map(type, times), *map(type, ids)} != {int} or set(map(type, makers)) != {bool}:
         return None
-    return ts, str(trade_id), price, size, "sell" if buyer_is_maker else "buy"
+    sides = ["sell" if buyer_is_maker else "buy" for buyer_is_maker in makers]
+    return list(zip(times, map(str, ids), prices, sizes, sides, strict=True))
 
 
 def _parse_book(answer: Answer, instrument: str) -> Parsed:

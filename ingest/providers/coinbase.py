@@ -15,6 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
@@ -72,7 +73,7 @@ _ENDPOINTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "books": ("book", (("level", "2"),)),
 }
 #: Fractions of three to nine digits are sent. Source: products, examples.
-_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
+_ISO_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
 
 #: Texts of `{"message":".."}` that say more than their status, which is 200 or 4xx; "more than 300 candles" or an
 #: unknown granularity is a plain 400. Source: rest-api, requests; the texts are those its clients know.
@@ -246,7 +247,7 @@ def _bad_page(expected: str, answer: Answer) -> BadData:
 
 
 def _parse_candles(page: list[Any], instrument: str, query: Query, answer: Answer) -> Parsed:
-    rows, rejects = answers.sound_rows(page, _candle, _CANDLE_SHAPE, instrument)
+    rows, rejects = answers.sound_rows_at_once(page, _candles_of, _CANDLE_SHAPE, instrument)
     if answer.request.start is not None:
         start_s = epoch_us(answer.request.start) / 1_000_000
         page_before_s = start_s - PAGE_ROWS * SECONDS.get(query.interval or "", SECONDS["1d"])
@@ -256,12 +257,12 @@ def _parse_candles(page: list[Any], instrument: str, query: Query, answer: Answe
     return Parsed(values | {name: list(columns[i]) for name, i in _CANDLE_VALUES.items()}, "s", rejects)
 
 
-def _candle(row: Any) -> tuple[Any, ...] | None:
-    """Return the row's documented fields; a null price is left to the quality rules, as with trades and quotes."""
-    if type(row) is not list or len(row) < _CANDLE_FIELDS or not answers.is_whole(row[_CANDLE_TIME]):
+def _candles_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
+    """Return the rows' documented fields; a null price is left to the quality rules, as with trades and quotes."""
+    columns = answers.by_column(rows, _CANDLE_FIELDS)
+    if columns is None or not answers.are_whole(columns[_CANDLE_TIME]) or not answers.are_text_or_null(columns):
         return None
-    values = row[_CANDLE_TIME + 1 : _CANDLE_FIELDS]
-    return (int(row[_CANDLE_TIME]), *values) if set(map(type, values)) <= answers.TEXT_OR_NULL else None
+    return list(zip(map(int, columns[_CANDLE_TIME]), *columns[_CANDLE_TIME + 1 :], strict=True))
 
 
 def _older(request: Request, answer: Answer, page: Any) -> str | None:
@@ -289,7 +290,7 @@ def _older(request: Request, answer: Answer, page: Any) -> str | None:
 
 
 def _parse_trades(page: list[Any], instrument: str, answer: Answer) -> Parsed:
-    rows, rejects = answers.sound_rows(page, _trade, _TRADE_SHAPE, instrument)
+    rows, rejects = answers.sound_rows_at_once(page, _trades_of, _TRADE_SHAPE, instrument)
     if answer.request.start is not None and answer.request.end is not None:
         rows = _in_window(rows, answer.request.start, answer.request.end, answer.received_at)
     columns = list(zip(*rows, strict=True)) or [()] * len(_TRADE_COLUMNS)
@@ -297,14 +298,17 @@ def _parse_trades(page: list[Any], instrument: str, answer: Answer) -> Parsed:
     return Parsed({"instrument": [instrument] * len(rows)} | values, "us", rejects)
 
 
-def _trade(row: Any) -> tuple[Any, ...] | None:
-    if type(row) is not dict:
+def _trades_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
+    columns = answers.by_member(rows, ("time", *_TRADE_COLUMNS[1:]))
+    if columns is None:
         return None
-    ts, trade_id, side = _epoch_us(row.get("time")), row.get("trade_id"), row.get("side")
-    amounts = row.get("price"), row.get("size")
-    if ts is None or not answers.is_whole(trade_id) or not set(map(type, (side, *amounts))) <= answers.TEXT_OR_NULL:
+    times, ids, prices, sizes, sides = columns
+    moments = list(map(_epoch_us, times))
+    if None in moments or not answers.are_whole(ids) or not answers.are_text_or_null((prices, sizes, sides)):
         return None
-    return (ts, trade_id, *amounts, _TAKERS[side]) if side in _TAKERS else None
+    if not set(sides) <= _TAKERS.keys():
+        return None
+    return list(zip(moments, ids, prices, sizes, map(_TAKERS.get, sides), strict=True))
 
 
 def _in_window(
@@ -355,9 +359,17 @@ def _book(page: dict[str, Any]) -> dict[str, Any] | None:
 
 def _epoch_us(text: Any) -> int | None:
     """Return microseconds since 1970, digits beyond them dropped; None for what is no ISO time in UTC."""
-    if type(text) is not str or _ISO_TIME.fullmatch(text) is None:
+    found = _ISO_TIME.fullmatch(text) if type(text) is str else None
+    if found is None:
         return None
+    second_us = _second_us(found[1])
+    return None if second_us is None else second_us + int(f"{found[2] or '':0<6.6}")
+
+
+@lru_cache(maxsize=1_024)
+def _second_us(text: str) -> int | None:
+    """Many trades of a page share a second, and reading it is most of what a trade takes."""
     try:
-        return epoch_us(datetime.fromisoformat(text))
+        return epoch_us(datetime.fromisoformat(f"{text}Z"))
     except ValueError:  # a 30th of February
         return None

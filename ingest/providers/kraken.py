@@ -281,7 +281,7 @@ def _bot_check(answer: Answer) -> TryAgain | None:
 
 
 def _parse_bars(page: list[Any], instrument: str, answer: Answer) -> Parsed:
-    rows, rejects = answers.sound_rows(page, _bar, _BAR_SHAPE, instrument)
+    rows, rejects = answers.sound_rows_at_once(page, _bars_of, _BAR_SHAPE, instrument)
     if answer.request.end is not None:
         late_s = epoch_us(answer.received_at + CLOCK_TOLERANCE) // 1_000_000
         rows = without_newer(rows, -(-epoch_us(answer.request.end) // 1_000_000), late_s)
@@ -290,16 +290,14 @@ def _parse_bars(page: list[Any], instrument: str, answer: Answer) -> Parsed:
     return Parsed(values | {name: list(columns[i]) for name, i in _BAR_VALUES.items()}, "s", rejects)
 
 
-def _bar(row: Any) -> tuple[Any, ...] | None:
-    """Return the row's documented fields; a null price is left to the quality rules, as with trades and quotes."""
-    if (
-        type(row) is not list
-        or len(row) < _BAR_FIELDS
-        or not (answers.is_whole(row[_BAR_TIME]) and answers.is_whole(row[_BAR_COUNT]))
-    ):
+def _bars_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
+    """Return the rows' documented fields; a null price is left to the quality rules, as with trades and quotes."""
+    columns = answers.by_column(rows, _BAR_FIELDS)
+    if columns is None or not answers.are_text_or_null(columns):
         return None
-    values = row[_BAR_TIME + 1 : _BAR_FIELDS]
-    return (int(row[_BAR_TIME]), *values) if set(map(type, values)) <= answers.TEXT_OR_NULL else None
+    if not answers.are_whole(columns[_BAR_TIME]) or not answers.are_whole(columns[_BAR_COUNT]):
+        return None
+    return list(zip(map(int, columns[_BAR_TIME]), *columns[_BAR_TIME + 1 :], strict=True))
 
 
 def _parse_tickers(result: Mapping[str, Any], asked: tuple[str, ...]) -> Parsed:

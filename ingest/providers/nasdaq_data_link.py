@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -188,12 +187,12 @@ def parse(query: Query, answer: Answer) -> Parsed:
                 rejects.append(answers.reject(row, rule="wrong_shape", reason=_ROW_SHAPE))
             else:
                 sound.append(row[: len(names)])
-        columns = list(zip(*sound, strict=True)) or [()] * len(names)
+        columns = answers.by_column(sound, len(names)) or [[]] * len(names)
     values: dict[str, list[Any]] = {
         "instrument": [tickers[ticker] for ticker in columns[places["ticker"]]],
-        "ts": list(columns[places["date"]]),
+        "ts": columns[places["date"]],
     }
-    values |= {ours: list(columns[places[theirs]]) for ours, theirs in _VALUES.items()}
+    values |= {ours: columns[places[theirs]] for ours, theirs in _VALUES.items()}
     return Parsed(values, "date", tuple(rejects))
 
 
@@ -228,17 +227,10 @@ def _ticker(instrument: str) -> str:
     return instrument.replace(".", "_")
 
 
-def _transposed(
-    rows: Sequence[Any], places: dict[str, int], width: int, tickers: dict[str, str]
-) -> list[tuple[Any, ...]] | None:
+def _transposed(rows: list[Any], places: dict[str, int], width: int, tickers: dict[str, str]) -> list[list[Any]] | None:
     """Return the rows by column, or None if the shape of any is off; a null price is left to the quality rules."""
-    if set(map(type, rows)) != {list}:
-        return None
-    try:
-        columns = list(zip(*rows, strict=True))
-    except ValueError:
-        return None
-    if len(columns) < width or any(not set(map(type, columns[i])) <= answers.TEXT_OR_NULL for i in places.values()):
+    columns = answers.by_column(rows, width)
+    if columns is None or not answers.are_text_or_null(columns[place] for place in places.values()):
         return None
     known = set(columns[places["ticker"]]) <= tickers.keys()
     return columns if known and None not in columns[places["date"]] else None

@@ -6,9 +6,10 @@ Source: binance-spot-api-docs rest-api.md and errors.md, state of 2026-07-21; er
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
+from sandbox import binance_truth
 from sandbox.binance_instruments import SYMBOLS, exchange_info
 from sandbox.binance_numbers import ONE_COIN, UNITS, decimal
 from sandbox.binance_pages import page_of
@@ -26,7 +27,7 @@ from sandbox.binance_parameters import (
     zone_offset_ms,
 )
 from sandbox.binance_trades import agg_trades, depth, depth_weight, recent_trades
-from sandbox.contract import Answer, LongWork, Page, Request
+from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
 from sandbox.kline_grid import INTERVAL_WIDTHS_MS, KlineGrid
 from sandbox.listings import LISTED_SINCE_MS
 from sandbox.price_walk import MINUTE_MS, Bar, PriceWalk
@@ -180,6 +181,15 @@ class Binance:
 
     def truth(self) -> dict[str, dict[str, object]]:
         return {symbol: {"first_open_ms": LISTED_SINCE_MS, "last": "forming"} for symbol in SYMBOLS}
+
+    def examples(self) -> Sequence[Example]:
+        return binance_truth.EXAMPLES
+
+    def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
+        return binance_truth.rows(self._walk, self._tape, example, now_ms=int(now_s * 1000))
+
+    def error_cases(self) -> Sequence[ErrorCase]:
+        return binance_truth.ERROR_CASES
 
     def forget_spending(self) -> None:
         self._ledger.forget()

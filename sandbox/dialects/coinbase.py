@@ -11,14 +11,16 @@ documented; they are those that issues of client libraries quote (ccxt/ccxt 9268
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from sandbox import coinbase_truth
 from sandbox.coinbase_bucket import TokenBuckets
 from sandbox.coinbase_market import PRODUCTS, QUIET_HOURS, QUIET_MINUTES, QUIET_PRODUCT, CoinbaseMarket
 from sandbox.coinbase_pages import iso_time, page_of
-from sandbox.contract import Answer, LongWork, Page, Request
+from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
+from sandbox.digits import json_number, printed
 from sandbox.listings import LISTED_SINCE_MS, LISTINGS
 from sandbox.price_walk import MINUTES_PER_DAY
 from sandbox.trade_tape import Trade
@@ -122,8 +124,8 @@ class Coinbase:
         if bar is None:
             return ""
         listing = LISTINGS[PRODUCTS[product]]
-        prices = (_number(price, listing.tick_decimals) for price in (bar.low, bar.high, bar.open, bar.close))
-        return f"[{open_s},{','.join(prices)},{_number(bar.volume, listing.step_decimals)}]"
+        prices = (json_number(price, listing.tick_decimals) for price in (bar.low, bar.high, bar.open, bar.close))
+        return f"[{open_s},{','.join(prices)},{json_number(bar.volume, listing.step_decimals)}]"
 
     def _trades(self, product: str, request: Request) -> Answer | LongWork:
         """Return a page newest first: the latest, or the page next to a cursor: `after` is older, `before` newer."""
@@ -153,12 +155,12 @@ class Coinbase:
         day = self._market.bar(product, this_minute - MINUTES_PER_DAY, this_minute + 1, now_ms=now_ms)
         return _answered(
             {
-                "ask": _text(quote.ask, listing.tick_decimals, 2),
-                "bid": _text(quote.bid, listing.tick_decimals, 2),
-                "volume": _text(0 if day is None else day.volume, listing.step_decimals, 8),
+                "ask": printed(quote.ask, listing.tick_decimals, 2),
+                "bid": printed(quote.bid, listing.tick_decimals, 2),
+                "volume": printed(0 if day is None else day.volume, listing.step_decimals, 8),
                 "trade_id": last.id,
-                "price": _text(last.price, listing.tick_decimals, 2),
-                "size": _text(last.size, listing.step_decimals, 8),
+                "price": printed(last.price, listing.tick_decimals, 2),
+                "size": printed(last.size, listing.step_decimals, 8),
                 "time": iso_time(last.time_us),
                 "rfq_volume": "0",
             }
@@ -173,7 +175,7 @@ class Coinbase:
         book = self._market.walk.book(PRODUCTS[product], now_ms, 1 if level == "1" else BOOK_LEVELS)
         sides = {
             name: [
-                [_text(price, listing.tick_decimals, 2), _text(size, listing.step_decimals, 8), 1 + size % 5]
+                [printed(price, listing.tick_decimals, 2), printed(size, listing.step_decimals, 8), 1 + size % 5]
                 for price, size in side
             ]
             for name, side in (("bids", book.bids), ("asks", book.asks))
@@ -193,6 +195,15 @@ class Coinbase:
             | ({"quiet": quiet} if product == QUIET_PRODUCT else {})
             for product in PRODUCTS
         }
+
+    def examples(self) -> Sequence[Example]:
+        return coinbase_truth.EXAMPLES
+
+    def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
+        return coinbase_truth.rows(self._market, example, now_ms=int(now_s * 1000))
+
+    def error_cases(self) -> Sequence[ErrorCase]:
+        return coinbase_truth.ERROR_CASES
 
     def forget_spending(self) -> None:
         self._buckets.forget()
@@ -249,8 +260,8 @@ def _product(product: str) -> dict[str, object]:
         "id": product,
         "base_currency": base,
         "quote_currency": quote,
-        "quote_increment": _text(1, listing.tick_decimals, 0),
-        "base_increment": _text(1, listing.step_decimals, 0),
+        "quote_increment": printed(1, listing.tick_decimals, 0),
+        "base_increment": printed(1, listing.step_decimals, 0),
         "display_name": f"{base}/{quote}",
         "min_market_funds": "1",
         "margin_enabled": False,
@@ -270,20 +281,7 @@ def _product(product: str) -> dict[str, object]:
 def _trade(product: str, trade: Trade) -> str:
     """Print a trade; "the side of a trade indicates the maker order side", so it sells where the taker buys."""
     listing = LISTINGS[PRODUCTS[product]]
-    price, size = _text(trade.price, listing.tick_decimals, 8), _text(trade.size, listing.step_decimals, 8)
+    price, size = printed(trade.price, listing.tick_decimals, 8), printed(trade.size, listing.step_decimals, 8)
     side = "sell" if trade.taker_buys else "buy"
     moment = iso_time(trade.time_us)
     return f'{{"time":"{moment}","trade_id":{trade.id},"price":"{price}","size":"{size}","side":"{side}"}}'
-
-
-def _text(units: int, decimals: int, least: int) -> str:
-    """Print a number of the last decimal's units exactly, with at least `least` decimals."""
-    whole, part = divmod(units, 10**decimals)
-    fraction = f"{part:0{decimals}d}".ljust(least, "0") if decimals else "0" * least
-    return f"{whole}.{fraction}" if fraction else str(whole)
-
-
-def _number(units: int, decimals: int) -> str:
-    """Print the same as a JSON number: no zeros at its end, no point in a whole one."""
-    text = _text(units, decimals, 0)
-    return text.rstrip("0").rstrip(".") if "." in text else text

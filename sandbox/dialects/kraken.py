@@ -12,11 +12,13 @@ are printed from a float.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sandbox.contract import Answer, LongWork, Page, Request
+from sandbox import kraken_truth
+from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
+from sandbox.digits import printed
 from sandbox.kraken_counter import CallCounter
 from sandbox.kraken_market import (
     NS_PER_MS,
@@ -122,8 +124,8 @@ class Kraken:
         """Print `[time, open, high, low, close, vwap, volume, count]`; without trades vwap, volume and count are 0."""
         bar = self._market.bar(pair, open_s // 60, open_s // 60 + width_min, now_ms=now_ms)
         decimals = pair.listing.tick_decimals
-        prices = '","'.join(_text(price, decimals, 0) for price in bar[:4])
-        volume = _text(bar.volume, pair.listing.step_decimals, 8)
+        prices = '","'.join(printed(price, decimals, 0) for price in bar[:4])
+        volume = printed(bar.volume, pair.listing.step_decimals, 8)
         return f'[{open_s},"{prices}","{_vwap(pair, bar, least=0)}","{volume}",{bar.trades}]'
 
     def _trades(self, request: Request) -> Answer | LongWork:
@@ -157,13 +159,13 @@ class Kraken:
 
         def side(price: int, size: int) -> list[str]:
             whole = max(1, size // 10**listing.step_decimals)
-            return [_price(pair, price), str(whole), _text(size, listing.step_decimals, 3)]
+            return [_price(pair, price), str(whole), printed(size, listing.step_decimals, 3)]
 
         return {
             "a": side(ask, ask_size),
             "b": side(bid, bid_size),
-            "c": [_price(pair, last.price), _text(last.size, listing.step_decimals, 8)],
-            "v": [_text(bar.volume, listing.step_decimals, 8) for bar in spans],
+            "c": [_price(pair, last.price), printed(last.size, listing.step_decimals, 8)],
+            "v": [printed(bar.volume, listing.step_decimals, 8) for bar in spans],
             "p": [_vwap(pair, bar, least=5) for bar in spans],
             "t": [bar.trades for bar in spans],
             "l": [_price(pair, bar.low) for bar in spans],
@@ -178,7 +180,7 @@ class Kraken:
         book = self._market.walk.book(pair.symbol, now_ms, count)
         sides = {
             name: [
-                [_price(pair, price), _text(size, pair.listing.step_decimals, 3), now_ms // 1000 - size % 60]
+                [_price(pair, price), printed(size, pair.listing.step_decimals, 3), now_ms // 1000 - size % 60]
                 for price, size in levels
             ]
             for name, levels in (("asks", book.asks), ("bids", book.bids))
@@ -199,6 +201,15 @@ class Kraken:
             | ({"quiet": quiet} if pair.key == QUIET_KEY else {})
             for pair in PAIRS
         }
+
+    def examples(self) -> Sequence[Example]:
+        return kraken_truth.EXAMPLES
+
+    def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
+        return kraken_truth.rows(self._market, example, now_ms=int(now_s * 1000))
+
+    def error_cases(self) -> Sequence[ErrorCase]:
+        return kraken_truth.ERROR_CASES
 
     def forget_spending(self) -> None:
         self._counter.forget()
@@ -260,7 +271,7 @@ def _since_ns(query: Mapping[str, str]) -> int | None:
 def _trade(pair: Pair, trade: Trade) -> str:
     """Print `[price, volume, time, taker's side, market or limit, miscellaneous, id]`."""
     side, kind = "b" if trade.taker_buys else "s", "m" if trade.size % 2 else "l"
-    volume = _text(trade.size, pair.listing.step_decimals, 8)
+    volume = printed(trade.size, pair.listing.step_decimals, 8)
     return f'["{_price(pair, trade.price)}","{volume}",{time_ns(trade) / 10**9!r},"{side}","{kind}","",{trade.id}]'
 
 
@@ -285,26 +296,19 @@ def _description(pair: Pair) -> dict[str, object]:
         "fee_volume_currency": "ZUSD",
         "margin_call": 80,
         "margin_stop": 40,
-        "ordermin": _text(1, listing.step_decimals, 0),
+        "ordermin": printed(1, listing.step_decimals, 0),
         "costmin": "0.5",
-        "tick_size": _text(1, listing.tick_decimals, 0),
+        "tick_size": printed(1, listing.tick_decimals, 0),
         "status": "online",
     }
 
 
 def _price(pair: Pair, ticks: int) -> str:
-    return _text(ticks, pair.listing.tick_decimals, 5)
+    return printed(ticks, pair.listing.tick_decimals, 5)
 
 
 def _vwap(pair: Pair, bar: Bar, *, least: int) -> str:
     """Print the average price by volume, rounded down to a tick; "0.0" where nothing was traded."""
     if bar.volume == 0:
         return "0.0"
-    return _text(bar.quote_volume // bar.volume, pair.listing.tick_decimals, least)
-
-
-def _text(units: int, decimals: int, least: int) -> str:
-    """Print a number of the last decimal's units exactly, with at least `least` decimals."""
-    whole, part = divmod(units, 10**decimals)
-    fraction = f"{part:0{decimals}d}".ljust(least, "0") if decimals else "0" * least
-    return f"{whole}.{fraction}" if fraction else str(whole)
+    return printed(bar.quote_volume // bar.volume, pair.listing.tick_decimals, least)

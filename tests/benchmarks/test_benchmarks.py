@@ -97,6 +97,16 @@ def test_overhead_prints_its_figures_and_two_round_trips_a_batch() -> None:
     assert 0 < found["ms_alone"] <= found["ms_alone_p99"]
 
 
+def test_parse_prints_its_figures_of_every_dataset_of_a_provider_whose_rows_are_all_good() -> None:
+    found = figures("parse", "--only", "binance", "x", "--rounds", "1", "--seconds", "0.01")
+    assert found["rows_s"].keys() == {"binance", "x"}
+    for name, datasets in found["rows_s"].items():
+        assert datasets.keys() == set(providers.get(name).facts.datasets)
+        for dataset in datasets.values():
+            assert min(dataset["parse_rows_s"], dataset["checked_rows_s"]) > 0
+    assert found["rows_s"]["binance"]["bars"]["page_rows"] == providers.get("binance").facts.page_rows
+
+
 @pytest.mark.full
 @pytest.mark.timeout(620)  # it starts three farms
 def test_fetch_prints_its_figures_once_every_quote_is_in_the_table() -> None:

@@ -11,7 +11,7 @@ Source: https://docs.kraken.com/api-reference/market-data/get-recent-trades, rea
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +31,6 @@ PAGE_ROWS = 1000
 #: More than a printed time is off and far less than 1,000 trades take: the fastest known took 13,000 ns.
 OVERLAP_NS = 1_000
 
-_NS_PER_S = 1_000_000_000
 #: `[price, volume, time, side, order type, miscellaneous, trade_id]`.
 _TIME, _SIDE, _ID, _FIELDS = 2, 3, 6, 7
 _SHAPE = f"expected a list of {_FIELDS}+ fields: price, volume, seconds, b or s, two more, a whole id"
@@ -51,9 +50,10 @@ def since_of(first: datetime | int) -> tuple[str, str]:
 def parse(result: Mapping[str, Any], instrument: str, answer: Answer) -> Parsed:
     """Return the page's trades, those of a window cut at both ends. Raises BadData."""
     page, request = rows_of(result, answer), answer.request
-    rows, rejects = answers.sound_rows(page, _trade, _SHAPE, instrument)
+    rows, rejects = answers.sound_rows_at_once(page, _trades_of, _SHAPE, instrument)
     if request.start is not None and request.end is not None:
-        first, following = _first_ns(request), cursor(result, answer)
+        times = None if rejects else [row[0] for row in rows]
+        first, following = _first_ns(request), cursor(result, answer, times)
         end = _epoch_ns(request.end) if following is None else following
         rows = without_newer(rows, end, _epoch_ns(answer.received_at + CLOCK_TOLERANCE))
         rows = [row for row in rows if not first - 2 * OVERLAP_NS <= row[0] < first]
@@ -62,11 +62,12 @@ def parse(result: Mapping[str, Any], instrument: str, answer: Answer) -> Parsed:
     return Parsed({"instrument": [instrument] * len(rows)} | values, "ns", rejects)
 
 
-def cursor(result: Mapping[str, Any], answer: Answer) -> int | None:
+def cursor(result: Mapping[str, Any], answer: Answer, times: Sequence[int | None] | None = None) -> int | None:
     """Return the time in nanoseconds that the next page begins with, or None after the last.
 
     It is the newest trade's, or `last` where that is earlier: both say the same, and a row dated too late must not make
     the next page begin too late. Raises BadData where it can't be told or stands still: trades would be missing.
+    `times` are those of its rows, where they are known already.
     """
     rows, request = rows_of(result, answer), answer.request
     if request.start is None or request.end is None:
@@ -74,7 +75,8 @@ def cursor(result: Mapping[str, Any], answer: Answer) -> int | None:
     first, late = _first_ns(request), _epoch_ns(answer.received_at + CLOCK_TOLERANCE)
     if not rows and first > _epoch_ns(request.start):
         raise bad_page("at least the trade that the page before ended with", answer)
-    newest = max((ts for ts in map(_time_ns, rows) if ts is not None and ts <= late), default=None)
+    every = map(_time_ns, rows) if times is None else times
+    newest = max((ts for ts in every if ts is not None and ts <= late), default=None)
     if rows and newest is None:
         raise bad_page("trades with a time in seconds", answer)
     if newest is None or newest <= first:
@@ -96,19 +98,26 @@ def _epoch_ns(moment: datetime) -> int:
     return epoch_us(moment) * 1_000
 
 
-def _trade(row: Any) -> tuple[Any, ...] | None:
-    """Return the trade; rows of six fields, as once sent, have no id and are none. A null price is left to quality."""
-    ts = _time_ns(row)
-    if ts is None or len(row) < _FIELDS or not answers.is_whole(row[_ID]) or type(row[_SIDE]) is not str:
+def _trades_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
+    """Return the trades; rows of six fields, as once sent, have no id and are none. A null price is left to quality."""
+    columns = answers.by_column(rows, _FIELDS)
+    if columns is None:
         return None
-    side = _TAKERS.get(row[_SIDE])
-    if side is None or not set(map(type, row[:2])) <= answers.TEXT_OR_NULL:
+    prices, sizes, sides, ids = columns[0], columns[1], columns[_SIDE], columns[_ID]
+    times = list(map(_ns_of, columns[_TIME]))
+    if None in times or not answers.are_whole(ids) or not answers.are_text_or_null((prices, sizes, sides)):
         return None
-    return ts, row[_ID], row[0], row[1], side
+    if not set(sides) <= _TAKERS.keys():
+        return None
+    return list(zip(times, ids, prices, sizes, map(_TAKERS.get, sides), strict=True))
 
 
 def _time_ns(row: Any) -> int | None:
-    """Return the row's time, digits beyond nanoseconds dropped; None where it has none."""
-    text = row[_TIME] if type(row) is list and len(row) > _TIME else None
+    """Return the row's time; None where it has none."""
+    return _ns_of(row[_TIME]) if type(row) is list and len(row) > _TIME else None
+
+
+def _ns_of(text: Any) -> int | None:
+    """Return a time in seconds as nanoseconds, digits beyond them dropped; None for what is none."""
     seconds = _SECONDS.fullmatch(text) if type(text) is str else None
-    return None if seconds is None else int(seconds[1]) * _NS_PER_S + int((seconds[2] or "0").ljust(9, "0")[:9])
+    return None if seconds is None else int(f"{seconds[1]}{seconds[2] or '':0<9.9}")
