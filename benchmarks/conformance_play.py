@@ -230,7 +230,7 @@ class Ground:
         best: list[str] | None = None
         for now_s in self._moments():
             expected = _without_receipt(self._dialect.rows(self._example, now_s=now_s), now_s)
-            found = list(_compared(expected, kept, names))
+            found = list(compared(expected, kept, names))
             if not found:
                 return
             best = found if best is None or len(found) < len(best) else best
@@ -289,7 +289,7 @@ def _without_receipt(rows: list[dict[str, Any]], now_s: float) -> list[dict[str,
     return [{name: value for name, value in row.items() if name != "ts"} for row in rows] if is_receipt else rows
 
 
-def _compared(
+def compared(
     expected: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> Iterator[str]:
     """Yield what differs. A column the dialect says nothing of is not compared, nor is a time that is the receipt's."""
