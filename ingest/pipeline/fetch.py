@@ -102,7 +102,8 @@ def fetch(context: Context, provider_name: str, job: Leased, *, make_ready: Make
     """
     provider = providers.get(provider_name)
     call = check_call(provider.facts, job.kwargs)
-    refuse_unusable(context.settings, provider.facts)
+    if job.key.startswith(jobs.CALL_PREFIX):  # somebody waits; others' jobs do (send)
+        refuse_unusable(context.settings, provider.facts)
     began = time.monotonic()
     requests = list(call.requests) or _build(context, provider, call)
     if not requests:

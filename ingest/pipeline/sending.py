@@ -15,7 +15,7 @@ from ingest.payloads import StoredAnswer
 from ingest.pipeline.context import Context
 from ingest.pipeline.exchange import Exchanged, Line, Outcome, Sender, endpoint_of, exchange
 from ingest.pipeline.fetch_log import Trace
-from ingest.pipeline.terms import terms_of
+from ingest.pipeline.terms import terms_of, why_unusable
 from ingest.providers.contract import Provider
 from ingest.transport.breaker import Transition
 from ingest.transport.gate import Ended, Hold
@@ -27,7 +27,7 @@ MAX_ROUNDS = 10
 #: Shorter waits are slept here; longer ones go back to the job table and free the worker. Over a second, so that who is
 #: allowed one request a second keeps its turn.
 MAX_SLEEP_S = 1.25
-#: Jobs of a provider that is switched off come back this much later; who switches it on again loses nothing.
+#: Jobs of a provider that may not be asked come back this much later; who switches it on again loses nothing.
 DISABLED_WAIT_S = 600.0
 
 
@@ -89,8 +89,9 @@ def send(
     `failures` counts the one that may come now. Raises Redis' errors when the gate can't be asked.
     """
     sent, facts = Sent(left=list(requests)), provider.facts
-    if not context.settings.of_provider(facts.name).enabled:
-        sent.left_wait_s, sent.left_reason = DISABLED_WAIT_S, f"{facts.name} is switched off"
+    unusable = why_unusable(context.settings, facts)
+    if unusable is not None:
+        sent.left_wait_s, sent.left_reason = DISABLED_WAIT_S, unusable
         return sent
     has_key = endpoint_of(context, facts, "").key is not None
     terms = terms_of(context.settings, facts, has_key=has_key, options=sender.options)

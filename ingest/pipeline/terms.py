@@ -116,18 +116,24 @@ def entry_limit(options: JobOptions) -> tuple[Limit, ...]:
     return (Limit(options.per_minute, 60, f"schedule entry {options.entry}"),)
 
 
-def refuse_unusable(config: Settings, facts: Facts) -> None:
-    """Raise FixRequest for a provider that is switched off, retired, or would cost money without a cap."""
+def why_unusable(config: Settings, facts: Facts) -> str | None:
+    """Return why a provider may not be asked: switched off, retired, it would cost money without a cap; else None."""
     own, setting = config.of_provider(facts.name), f"TICKFARM_PROVIDERS__{facts.name.upper()}__"
     if not own.enabled:
-        said = f"{setting}ENABLED is false; take it away, or set it to true"
-        raise FixRequest(f"{facts.name} is switched off: {said}", provider=facts.name)
+        return f"{facts.name} is switched off: {setting}ENABLED is false; take it away, or set it to true"
     if facts.lifecycle == "retired" and not own.base_urls and not config.tickfarm_sandbox_url:
-        said = f"{facts.name} is retired since {facts.lifecycle_note}. An archive of its answers: {setting}BASE_URL"
-        raise FixRequest(said, provider=facts.name)
+        return f"{facts.name} is retired since {facts.lifecycle_note}. An archive of its answers: {setting}BASE_URL"
     if facts.charge is not None and not any(map(_is_monthly_cap, stated_limits(config, facts, has_key=True))):
         said = f"{facts.name} charges {facts.charge}: say how much a month may cost, as weight of a month's window"
-        raise FixRequest(f"{said}, with {setting}LIMITS, like 450/15m, 10000 weight/30d", provider=facts.name)
+        return f"{said}, with {setting}LIMITS, like 450/15m, 10000 weight/30d"
+    return None
+
+
+def refuse_unusable(config: Settings, facts: Facts) -> None:
+    """Raise FixRequest, which says why, for a provider that may not be asked."""
+    why = why_unusable(config, facts)
+    if why is not None:
+        raise FixRequest(why, provider=facts.name)
 
 
 def _is_monthly_cap(limit: Limit) -> bool:
@@ -135,8 +141,9 @@ def _is_monthly_cap(limit: Limit) -> bool:
 
 
 def disabled(config: Settings) -> frozenset[str]:
-    """Return the names of the providers that are switched off."""
-    return frozenset(name for name in config.tickfarm_providers if not config.of_provider(name).enabled)
+    """Return the names of the providers that may not be asked: their jobs wait."""
+    every = (providers.get(name).facts for name in providers.names())
+    return frozenset(facts.name for facts in every if why_unusable(config, facts) is not None)
 
 
 def check_settings(config: Settings) -> None:
