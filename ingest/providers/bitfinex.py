@@ -170,10 +170,9 @@ def parse(query: Query, answer: Answer) -> Parsed:
         case "trades":
             return _parse_trades(page, asked[0], answer)
         case _:
-            rows, rejects = answers.sound_rows(page, _bar, _BAR_SHAPE, asked[0])
-            columns = list(zip(*rows, strict=True)) or [()] * _BAR_FIELDS
-            values = {"instrument": [asked[0]] * len(rows), "ts": list(columns[_BAR_TIME])}
-            return Parsed(values | {name: list(columns[i]) for name, i in _BAR_VALUES.items()}, "ms", rejects)
+            columns, rejects = answers.sound_columns(page, _bars_of, _BAR_FIELDS, _BAR_SHAPE, asked[0])
+            values = {"instrument": [asked[0]] * len(columns[_BAR_TIME]), "ts": columns[_BAR_TIME]}
+            return Parsed(values | {name: columns[i] for name, i in _BAR_VALUES.items()}, "ms", rejects)
 
 
 def catalogue(text: str = "") -> Request | None:
@@ -296,37 +295,37 @@ def _bot_check(answer: Answer) -> TryAgain | None:
     return None
 
 
-def _bar(row: Any) -> tuple[Any, ...] | None:
-    """Return the row's documented fields; a null price is left to the quality rules, as with trades and quotes."""
-    if type(row) is not list or len(row) < _BAR_FIELDS or not answers.is_whole(row[_BAR_TIME]):
+def _bars_of(rows: list[Any]) -> list[list[Any]] | None:
+    """Return the rows' documented fields by column; a null price is left to the quality rules, as with the others."""
+    columns = answers.by_column(rows, _BAR_FIELDS)
+    if columns is None or not answers.are_whole(columns[_BAR_TIME]) or not answers.are_text_or_null(columns):
         return None
-    values = row[_BAR_TIME + 1 : _BAR_FIELDS]
-    return (int(row[_BAR_TIME]), *values) if set(map(type, values)) <= answers.TEXT_OR_NULL else None
+    return [list(map(int, columns[_BAR_TIME])), *columns[_BAR_TIME + 1 :]]
 
 
 def _parse_trades(page: list[Any], instrument: str, answer: Answer) -> Parsed:
-    rows, rejects = answers.sound_rows(page, _trade, _TRADE_SHAPE, instrument)
+    columns, rejects = answers.sound_columns(page, _trades_of, len(_TRADE_COLUMNS), _TRADE_SHAPE, instrument)
     following = pages.trades_after(answer.request, page, answer)
     if following is not None and following.lost:
         lost = answers.reject(page[-1], rule="missing_rows", reason=_CROWDED, instrument=instrument)
         rejects = (*rejects, lost)
-    rows = pages.cut(rows, following)
-    columns = list(zip(*rows, strict=True)) or [()] * len(_TRADE_COLUMNS)
-    values = dict(zip(_TRADE_COLUMNS, map(list, columns), strict=True))
-    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", rejects)
+    values = dict(zip(_TRADE_COLUMNS, pages.cut(columns, following), strict=True))
+    return Parsed({"instrument": [instrument] * len(values["ts"])} | values, "ms", rejects)
 
 
-def _trade(row: Any) -> tuple[Any, ...] | None:
+def _trades_of(rows: list[Any]) -> list[list[Any]] | None:
     """Return time, id, price, size and the taker's side, which is the amount's sign."""
-    if type(row) is not list or len(row) < _TRADE_FIELDS:
+    columns = answers.by_column(rows, _TRADE_FIELDS)
+    if columns is None:
         return None
-    amount, price = row[_TRADE_AMOUNT], row[_TRADE_PRICE]
-    if not (answers.is_whole(row[_TRADE_ID]) and answers.is_whole(row[_TRADE_TIME])) or type(amount) is not str:
+    ids, times, amounts, prices = (columns[i] for i in (_TRADE_ID, _TRADE_TIME, _TRADE_AMOUNT, _TRADE_PRICE))
+    if not answers.are_whole(ids) or not answers.are_whole(times) or set(map(type, amounts)) != {str}:
         return None
-    if type(price) not in answers.TEXT_OR_NULL:
+    if not answers.are_text_or_null([prices]):
         return None
-    side = "sell" if amount.startswith("-") else "buy"
-    return int(row[_TRADE_TIME]), row[_TRADE_ID], price, amount.removeprefix("-"), side
+    sides = ["sell" if amount.startswith("-") else "buy" for amount in amounts]
+    sizes = [amount.removeprefix("-") for amount in amounts]
+    return [list(map(int, times)), ids, prices, sizes, sides]
 
 
 def _parse_quotes(page: list[Any], asked: tuple[str, ...], answer: Answer) -> Parsed:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any
 
 from ingest.errors import BadData
@@ -101,11 +102,12 @@ def trades_after(request: Request, rows: Sequence[Any], answer: Answer) -> Follo
     return Following(first + 1, lost=True) if is_full else None
 
 
-def cut(rows: Sequence[tuple[Any, ...]], after: Following | None) -> list[tuple[Any, ...]]:
-    """Return the page's trades (time first) without those that the next page begins with."""
+def cut(columns: list[list[Any]], after: Following | None) -> list[list[Any]]:
+    """Return the columns of the page's trades (time first) without those that the next page begins with."""
     if after is None or after.lost:
-        return list(rows)
-    return [row for row in rows if row[0] != after.first_ms]
+        return columns
+    kept = [ts != after.first_ms for ts in columns[0]]
+    return [list(compress(column, kept)) for column in columns]
 
 
 def _span(request: Request) -> tuple[int, int]:
@@ -114,5 +116,8 @@ def _span(request: Request) -> tuple[int, int]:
 
 
 def _times(rows: Sequence[Any], *, place: int) -> list[int]:
+    columns = answers.by_column(list(rows), place + 1)
+    if columns is not None and answers.are_whole(columns[place]):
+        return list(map(int, columns[place]))
     cells = (row[place] for row in rows if type(row) is list and len(row) > place)
     return [int(cell) for cell in cells if answers.is_whole(cell)]

@@ -37,6 +37,8 @@ _NS_PER = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}
 #: Of a coin's trade: who came later. Source: https://massive.com/docs/rest/crypto/trades-quotes/trades, autumn 2026.
 _TAKERS = {"1": "sell", "2": "buy"}
 _BAR_VALUES = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n"}
+#: Where the volume is among them, behind the time.
+_BAR_VOLUME = 1 + list(_BAR_VALUES).index("volume")
 Row = tuple[Any, ...]
 
 
@@ -48,18 +50,21 @@ def bars(rows: Sequence[Any], instruments: Mapping[str, str], market: Market, *,
     only = next(iter(instruments.values()))
     zone = _NEW_YORK if market in ("stocks", "indices") else UTC
 
-    def read(row: Any) -> Row | None:
-        ts = row.get("t") if type(row) is dict else None
-        values = [row.get(field) for field in _BAR_VALUES.values()] if type(row) is dict else []
-        if type(ts) is not str or not answers.is_whole(ts) or not set(map(type, values)) <= answers.TEXT_OR_NULL:
+    def read(found: list[Any]) -> list[list[Any]] | None:
+        columns = answers.by_member(found, ("t", *_BAR_VALUES.values()))
+        if columns is None or not answers.are_whole(columns[0]) or not answers.are_text_or_null(columns):
+            return None
+        times = _sessions(columns[0], zone) if daily else list(map(int, columns[0]))
+        if times is None:
             return None
         if market == "fx":
-            values[4] = None
-        when = _session(int(ts), zone) if daily else int(ts)
-        return None if when is None else (instruments[row["T"]] if whole else only, when, *values)
+            columns[_BAR_VOLUME] = [None] * len(found)
+        return [[instruments[row["T"]] for row in found] if whole else [only] * len(found), times, *columns[1:]]
 
     wanted = [row for row in rows if not whole or type(row) is not dict or _is_among(row.get("T"), instruments)]
-    return _table(("ts", *_BAR_VALUES), wanted, read, _BAR_SHAPE, None if whole else only, "date" if daily else "ms")
+    names = ("instrument", "ts", *_BAR_VALUES)
+    columns, rejects = answers.sound_columns(wanted, read, len(names), _BAR_SHAPE, None if whole else only)
+    return Parsed(dict(zip(names, columns, strict=True)), "date" if daily else "ms", rejects)
 
 
 def trades(rows: Sequence[Any], instrument: str, market: Market) -> Parsed:
@@ -194,6 +199,12 @@ def _table(
             found.append(row)
     columns = list(zip(*found, strict=True)) or [()] * (len(names) + 1)
     return Parsed(dict(zip(("instrument", *names), map(list, columns), strict=True)), unit, tuple(rejects))
+
+
+def _sessions(times: list[str], zone: ZoneInfo | Any) -> list[Any] | None:
+    """Return each time's session, or None where one has none; a whole market's bars are all of one time."""
+    found = {text: _session(int(text), zone) for text in set(times)}
+    return None if None in found.values() else [found[text] for text in times]
 
 
 def _session(ms: int, zone: ZoneInfo | Any) -> str | None:
