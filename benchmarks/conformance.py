@@ -6,12 +6,15 @@ Deliberately not here: the cells and how one is played (conformance_play.py, whi
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
+
+import structlog
 
 from benchmarks.conformance_play import Result, cells, play
 from benchmarks.fault_sandbox import SandboxControl
@@ -41,6 +44,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     wanted = [cell for cell in cells() if not options.only or cell.provider in options.only]
     port = free_port()
     os.environ |= sandbox_settings()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is for figures
     argv = (sys.executable, "-m", "sandbox", "--port", str(port))
     with stage() as ground, running(ground, "sandbox", *argv, env=os.environ):
         sandbox = SandboxControl(f"http://{LOOPBACK}:{port}")

@@ -26,7 +26,7 @@ from ingest.pipeline.follow import JOB_ROWS, plan_history
 from models import DeadLetter
 
 #: On the grid that history is cut by, so that a day of 1,440 rows, or one of 5,000, is one job.
-_FIRST_START = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=JOB_ROWS) * 5_682  # January 2024
+_FIRST_START = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(minutes=JOB_ROWS) * 5_155  # January 2019
 #: A lost connection is back after so many failures: fewer than are forgiven.
 _FAILURES_BEFORE_BACK = 2
 _AT_WORK = ("due", "leased", "fetched")
