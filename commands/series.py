@@ -31,7 +31,7 @@ from ingest.pipeline import status
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
-from ingest.pipeline.instruments import check_listed, expand
+from ingest.pipeline.instruments import check_listed, expand, is_pattern
 from ingest.providers.contract import Provider as ProviderFile
 from local.shown import status_table
 from tasks.by_hand import fetch_by_hand
@@ -64,10 +64,9 @@ def follow_series(
     """Keep these series from now on; with --since, load their history too."""
     found, now = providers.get(provider), datetime.now(UTC)
     given = [*(instruments or ()), *(_names_in(file) if file else ())]
-    is_pattern = any(set(one) & set("*?[") for one in given)
-    call = check_call(
-        found.facts, {"dataset": dataset, "instruments": () if is_pattern else given, "interval": interval}
-    )
+    has_patterns = any(map(is_pattern, given))
+    plain = () if has_patterns else given
+    call = check_call(found.facts, {"dataset": dataset, "instruments": plain, "interval": interval})
     start = parse_time(since) if since is not None else None
     if start is not None and dataset in WITHOUT_HISTORY:
         raise FixRequest(f"--since is for what has a history: {dataset} are only ever seen as they are now")
@@ -75,7 +74,7 @@ def follow_series(
         raise FixRequest(f"--since must lie in the past, given: {since}")
     context = open_context()
     wanted = check_names(found, call.dataset, expand(context, found, given), interval)
-    if not is_pattern:
+    if not has_patterns:  # else they are from its own list
         _check_listed(context, found, wanted)
     with context.sessions.begin() as session:
         names = follow(session, found, call.dataset, wanted, interval=call.interval, since=start, now=now)

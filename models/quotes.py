@@ -17,7 +17,10 @@ _NUMBERS = ("bid", "bid_size", "ask", "ask_size", "last")
 
 
 class Quote(Base):
-    """A quote as observed. Providers that sell no book send a last price alone; a side without an offer is NULL."""
+    """A quote as observed: bid and ask, or, of a provider that sells no book, a last price, with both of them NULL.
+
+    One with a single side and no last price is refused by the quality rules, as a finding.
+    """
 
     __tablename__ = "quotes"
     __table_args__ = (

@@ -21,6 +21,7 @@ import cli
 from ingest import providers
 from ingest.pipeline.calls import check_call
 from ingest.pipeline.follow import check_names
+from ingest.pipeline.instruments import is_pattern
 from ingest.settings import CHECKOUT, Settings
 from tasks import app
 from tests.documents import PAGES, PROMISES, blocks, command_lines, links, quoted, words
@@ -84,9 +85,9 @@ def test_a_command_on_a_page_can_be_read(line):
             if path in (["follow"], ["fetch"]):
                 provider = providers.get(given["provider"])
                 named = given["instruments"] or ()
-                is_pattern = any(set(one) & set("*?[") for one in named)
-                call = check_call(provider.facts, given | {"instruments": () if is_pattern else named})
-                if is_pattern:
+                has_patterns = any(map(is_pattern, named))
+                call = check_call(provider.facts, given | {"instruments": () if has_patterns else named})
+                if has_patterns:
                     assert provider.catalogue() is not None
                 elif named or not given.get("file"):
                     check_names(provider, call.dataset, named, given["interval"])

@@ -40,9 +40,7 @@ def _is_no_date(name: str) -> pl.Expr:
 
 
 def _is_whole() -> pl.Expr:
-    kind, ratio = (
-        pl.col("kind"),
-        [pl.col(name).cast(pl.Float64, strict=False) > 0 for name in ("split_from", "split_to")],
-    )
+    kind = pl.col("kind")
+    ratio = (pl.col(name).cast(pl.Float64, strict=False) > 0 for name in ("split_from", "split_to"))
     is_split = (kind == "split") & pl.all_horizontal(ratio)
     return is_split | ((kind == "dividend") & pl.col("amount").is_not_null())

@@ -62,6 +62,8 @@ def follow(
         set_={
             "followed": True,
             "refused": None,
+            "until": None,
+            "renamed_to": None,
             "since": func.least(Series.since, row.excluded.since),
             "adjustment": row.excluded.adjustment,
         },

@@ -61,12 +61,17 @@ def search(context: Context, provider: Provider, text: str) -> list[str]:
     return holding or get_close_matches(wanted, listed, n=MOST_NEAR, cutoff=0.5)
 
 
+def is_pattern(text: str) -> bool:
+    """Say whether `text` stands for the names that fit it, as `BTC-*` does; no name has such letters."""
+    return bool(set(text) & set("*?["))
+
+
 def expand(context: Context, provider: Provider, patterns: Sequence[str]) -> list[str]:
     """Return the names, and in place of each pattern (`BTC-*`) the listed instruments that it fits.
 
     Costs a request where there is a pattern. Raises FixRequest for one that fits nothing, or where there is no list.
     """
-    if not any(set(one) & set("*?[") for one in patterns):
+    if not any(map(is_pattern, patterns)):
         return list(patterns)
     listed = listed_instruments(context, provider)
     name = provider.facts.name
@@ -74,7 +79,7 @@ def expand(context: Context, provider: Provider, patterns: Sequence[str]) -> lis
         raise FixRequest(f"{name} has no list of instruments, so name each instead of a pattern", provider=name)
     found: dict[str, None] = {}
     for pattern in patterns:
-        fitting = [pattern] if not set(pattern) & set("*?[") else fnmatch.filter(listed, pattern.upper())
+        fitting = fnmatch.filter(listed, pattern.upper()) if is_pattern(pattern) else [pattern]
         if not fitting:
             raise FixRequest(f"no instrument of {name} fits {pattern!r}: tickfarm instruments {name}", provider=name)
         found |= dict.fromkeys(fitting)

@@ -8,7 +8,7 @@ arguments. Deliberately not here: keeping to the limits (the gate), which it doe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ingest import providers
@@ -121,7 +121,7 @@ def _requests(
     start = now - timedelta(seconds=duration_s(entry.spec.window)) if entry.spec.window else query.start
     end = query.end or (None if call.dataset in ("trades", *WITHOUT_HISTORY) and start is None else now)
     try:
-        return call.dataset, provider.build(type(query)(query.dataset, instruments, query.interval, start, end))
+        return call.dataset, provider.build(replace(query, start=start, end=end))
     except FixRequest:  # an instrument the provider can't have: it is refused when it is asked for
         return call.dataset, []
 

@@ -64,7 +64,13 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     )
     owed = history_owed(session)
     return [
-        _status(series, rows, newest, owed.get((series.provider, series.instrument, series.interval), 0), now)
+        _status(
+            series,
+            rows,
+            newest,
+            owed.get((series.provider, series.dataset, series.instrument, series.interval), 0),
+            now,
+        )
         for series, rows, newest in session.execute(query)
     ]
 
@@ -80,16 +86,17 @@ def count_bars(session: Session, provider: str, interval: str) -> dict[str, int]
     return {row[0]: row[1] for row in session.execute(query)}
 
 
-def history_owed(session: Session) -> dict[tuple[str, str, str], int]:
-    """Return how many history jobs are not over, by provider, instrument and interval."""
+def history_owed(session: Session) -> dict[tuple[str, str, str, str], int]:
+    """Return how many history jobs are not over, by provider, dataset, instrument and interval."""
+    asked = (Job.kwargs["dataset"], Job.kwargs["instruments"][0], Job.kwargs["interval"])
     query = (
-        select(Job.task, Job.kwargs["instruments"][0].astext, Job.kwargs["interval"].astext, func.count())
+        select(Job.task, *(one.astext for one in asked), func.count())
         .where(Job.lane == "backfill", Job.state.in_(("due", "leased", "fetched")))
-        .group_by(literal(1), literal(2), literal(3))
+        .group_by(*(literal(place) for place in range(1, 5)))
     )
     return {
-        (task.rpartition(".")[2], instrument, interval or ""): count
-        for task, instrument, interval, count in session.execute(query)
+        (task.rpartition(".")[2], dataset, instrument, interval or ""): count
+        for task, dataset, instrument, interval, count in session.execute(query)
     }
 
 

@@ -67,6 +67,13 @@ def test_a_delisted_name_is_followed_no_longer_and_says_since_when(farm):
         assert [row.instrument for row in series_status(session, NOW)] == ["ETH-USDT"]
 
 
+def test_a_name_that_is_followed_anew_has_not_ended(farm):
+    followed(farm, "binance", "quotes", "BTC-USDT")
+    ended(farm, "binance", "BTC-USDT", renamed_to="ETH-USDT")
+    followed(farm, "binance", "quotes", "BTC-USDT")
+    assert farm.select(SERIES)[0][2:5] == (True, None, None)
+
+
 def test_a_renamed_one_goes_on_under_its_new_name_wherever_it_was_followed(farm):
     followed(farm, "yahoo", "quotes", "FB")
     followed(farm, "yahoo", "bars", "FB", interval="1d")

@@ -79,7 +79,10 @@ def test_owed_history_counts_until_it_is_over_parts_included(farm, step, status)
     for name in ("BTC-USDT", "BTC-USDT", "ETH-USDT"):
         start = NOW - timedelta(days=3 + len(farm.states()))
         farm.owe("binance", bars_call(name, start=start.replace(second=0, microsecond=0)), lane="backfill")
-    assert step(history_owed) == {("binance", "BTC-USDT", "1m"): 2, ("binance", "ETH-USDT", "1m"): 1}
+    assert step(history_owed) == {
+        ("binance", "bars", "BTC-USDT", "1m"): 2,
+        ("binance", "bars", "ETH-USDT", "1m"): 1,
+    }
     assert {key[0]: one.owed for key, one in status().items()} == {"BTC-USDT": 2, "ETH-USDT": 1}
     assert {one.state for one in status().values()} == {"loading"}
     assert step(history_progress) == (0, 3)
@@ -100,3 +103,11 @@ def test_rows_are_the_ledger_s_and_equal_those_of_the_tables(farm, step, status)
     assert {key[0]: one.rows for key, one in status().items()} == dict(farm.select(counted))
     farm.change("UPDATE ledger SET stored = stored + 1 WHERE day = (SELECT min(day) FROM ledger)")
     assert status()["BTC-USDT", "1m"].rows == dict(farm.select(counted))["BTC-USDT"] + 1
+
+
+def test_history_owed_of_one_dataset_makes_no_other_one_loading(farm, step, status):
+    followed(step, "quotes", "BTC-USDT")
+    farm.run()
+    window = {"start": (NOW - timedelta(hours=2)).isoformat(), "end": (NOW - timedelta(hours=1)).isoformat()}
+    farm.owe("binance", {"dataset": "trades", "instruments": ["BTC-USDT"], **window}, lane="backfill")
+    assert status()["BTC-USDT", ""].state == "current"
