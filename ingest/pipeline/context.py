@@ -16,7 +16,7 @@ from ingest.archive import Archive, FolderArchive
 from ingest.errors import FixRequest
 from ingest.payloads import Payloads
 from ingest.pipeline.leases import LeaseKeeper
-from ingest.pipeline.provider_state import seed_of
+from ingest.pipeline.provider_state import seed_of, sent_by
 from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
 from ingest.transport.connections import ConnectionLeases
@@ -75,7 +75,11 @@ class Context:
     @cached_property
     def gate(self) -> Gate:
         """Return the gate to the providers."""
-        return Gate(self.redis, lambda ask: seed_of(self.sessions, ask))
+        return Gate(
+            self.redis,
+            lambda ask: seed_of(self.sessions, ask),
+            lambda ask, jobs: sent_by(self.sessions, ask, jobs),
+        )
 
     @cached_property
     def leases(self) -> LeaseKeeper:

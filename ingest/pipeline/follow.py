@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.orm import Session
 
 from ingest.errors import FixRequest
@@ -55,8 +55,22 @@ def follow(
     Raises FixRequest (UnknownName) before anything is written when the provider does not have one of them.
     """
     names = check_names(provider, dataset, instruments, interval)
+    series = {
+        "provider": provider.facts.name,
+        "dataset": dataset,
+        "interval": interval or "",
+        "adjustment": provider.facts.adjustment if dataset == "bars" else None,
+        "followed": True,
+        "since": since,
+    }
+    session.execute(_followed_anew(), [series | {"instrument": name} for name in sorted(names)])
+    insert_jobs(session, [_first_poll(provider.facts, dataset, names, interval, now)])
+    return names
+
+
+def _followed_anew() -> Insert:
     row = insert(Series)
-    earlier = row.on_conflict_do_update(
+    return row.on_conflict_do_update(
         index_elements=["provider", "dataset", "instrument", "interval"],
         # least() ignores NULL: following again without a date keeps the one that is there.
         set_={
@@ -68,17 +82,6 @@ def follow(
             "adjustment": row.excluded.adjustment,
         },
     )
-    series = {
-        "provider": provider.facts.name,
-        "dataset": dataset,
-        "interval": interval or "",
-        "adjustment": provider.facts.adjustment if dataset == "bars" else None,
-        "followed": True,
-        "since": since,
-    }
-    session.execute(earlier, [series | {"instrument": name} for name in sorted(names)])
-    insert_jobs(session, [_first_poll(provider.facts, dataset, names, interval, now)])
-    return names
 
 
 def _first_poll(facts: Facts, dataset: Dataset, names: list[str], interval: str | None, now: datetime) -> NewJob:

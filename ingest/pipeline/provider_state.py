@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from redis import Redis
-from sqlalchemy import func, literal, select
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
 
 from ingest.pipeline.jobs import LEASE_S
 from ingest.transport.breaker import Transition
 from ingest.transport.budget import LONGEST_SHORT_S
-from ingest.transport.gate import Ask, Hold, Seed
+from ingest.transport.gate import Ask, Hold, Seed, Sent
 from models import FetchLog, Job, ProviderEvent, ProviderHold
 
 #: Where changes of state are published, one JSON object each: {provider, kind, scope, before, after, until, reason}.
@@ -36,23 +36,13 @@ log = structlog.get_logger(__name__)
 
 
 def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
-    """Return what is known of a credential's last hour. Three small queries, each over an index."""
+    """Return what is known of a credential's last hour. Three small queries, each over an index.
+
+    Who is out is asked first: a job that ends in between is then counted twice, and never not at all.
+    """
     provider, _, pool = ask.budget.rpartition(":")
     with sessions() as session:
         now: datetime = session.scalars(select(func.clock_timestamp())).one()
-        sent = (
-            select(FetchLog.at, FetchLog.dataset, FetchLog.requests, FetchLog.weight)
-            .where(
-                FetchLog.provider == provider,
-                FetchLog.pool == pool,
-                FetchLog.at > now - timedelta(seconds=LONGEST_SHORT_S + 60),
-            )
-            .where(FetchLog.requests > 0)
-        )
-        ended = [
-            ((now - at).total_seconds(), dataset, requests, weight)
-            for at, dataset, requests, weight in session.execute(sent)
-        ]
         begun = Job.task == f"tasks.fetch.{provider}", Job.state == "leased", Job.started_at.is_not(None)
         started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun))
         out = [
@@ -60,8 +50,31 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
             for job, attempt, at in started
             if at is not None
         ]
+        ended = [_sent(row, now) for row in session.scalars(_logged(provider, pool, now).where(FetchLog.requests > 0))]
         by_hand = _hold_of(session, provider, EVERY_POOL, now)
         return Seed(ended, out, _hold_of(session, provider, pool, now), by_hand)
+
+
+def sent_by(sessions: sessionmaker[Session], ask: Ask, jobs: Sequence[str]) -> dict[str, list[Sent]]:
+    """Return what each of these jobs (`<job>:<attempt>`) has sent, of those that have committed it. One query."""
+    provider, _, pool = ask.budget.rpartition(":")
+    pairs = [tuple(map(int, job.split(":"))) for job in jobs]
+    found: dict[str, list[Sent]] = {}
+    with sessions() as session:
+        now: datetime = session.scalars(select(func.clock_timestamp())).one()
+        theirs = tuple_(FetchLog.job_id, FetchLog.attempt).in_(pairs)
+        for row in session.scalars(_logged(provider, pool, now).where(FetchLog.kind == "batch", theirs)):
+            found.setdefault(f"{row.job_id}:{row.attempt}", []).append(_sent(row, now))
+    return found
+
+
+def _logged(provider: str, pool: str, now: datetime) -> Select[FetchLog]:
+    since = now - timedelta(seconds=LONGEST_SHORT_S + 60)
+    return select(FetchLog).where(FetchLog.provider == provider, FetchLog.pool == pool, FetchLog.at > since)
+
+
+def _sent(row: FetchLog, now: datetime) -> Sent:
+    return (now - row.at).total_seconds(), row.dataset, row.requests, row.weight
 
 
 def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold | None:

@@ -4,7 +4,8 @@
 -- KEYS[2]  its credential's hash (seeded, hold, why, live)
 -- ARGV[1]  JSON {fresh, grant, job, count, live, reserve, deadline_ms, bases, dataset, windows: [{key, amount, per_ms,
 --          costs}]}: `reserve` is the share that stays free for live work, `fresh` says the server knew no script
--- Returns  JSON {state: seed | confess | wait | go, granted, wait_ms, why, base, probe, gens, changes}
+-- Returns  JSON {state: seed | confess | wait | go, granted, wait_ms, why, base, probe, gens, changes, supposed}
+--          `supposed`: jobs (see seed.lua) that hold what is waited for
 -- Costs    one round trip, whatever the batch; nothing is taken unless it may go.
 
 local ask = cjson.decode(ARGV[1])
@@ -85,7 +86,14 @@ for _, window in ipairs(ask.windows) do
     granted = fits
   end
 end
-if granted == 0 then return wait(math.max(longest, 1), 'budget') end
+if granted == 0 then
+  local jobs = {}
+  for _, window in ipairs(ask.windows) do
+    for job in pairs(supposed(window)) do jobs[#jobs + 1] = job end
+  end
+  local wait_ms = math.ceil(math.max(longest, 1))
+  return cjson.encode({state = 'wait', wait_ms = wait_ms, why = 'budget', supposed = #jobs > 0 and jobs or nil})
+end
 
 local changes, gens = {}, {}
 if probed then

@@ -100,12 +100,20 @@ local function cost_of_first(window, count)
   return sum
 end
 
+-- The jobs that are only supposed to hold the window (see seed.lua), as keys.
+local function supposed(window)
+  local jobs = {}
+  for _, member in ipairs(redis.call('ZRANGE', window.key .. ':out', 0, -1)) do
+    local job = string.match(member, '^seed:([^|]*)|')
+    if job then jobs[job] = true end
+  end
+  return jobs
+end
+
 -- Milliseconds until `need` more of the window is free, if no grant that is out ends late.
 local function free_in(window, need)
-  for _, member in ipairs(redis.call('ZRANGE', window.key .. ':out', 0, -1)) do
-    -- What is only supposed to be out (see seed.lua) may be said to be nothing at any moment.
-    if string.sub(member, 1, 5) == 'seed:' then return 250 end
-  end
+  -- What is only supposed to be out may be said to be nothing at any moment.
+  if next(supposed(window)) then return 250 end
   local width = bin_ms(window)
   if window.oldest and need > 0 then
     local last = math.floor(now / width) + 1

@@ -112,18 +112,26 @@ class Hold:
     reason: str
 
 
+#: A batch in the log: age in s, dataset, requests, weight.
+Sent = tuple[float, str, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Seed:
     """What PostgreSQL knows of a credential: requests that ended, and the jobs that may have sent some.
 
-    `ended` holds (age in s, dataset, requests, weight); `out` holds (`<job>:<attempt>`, seconds until it is over at the
-    latest). `hold` is the credential's, `by_hand` the provider's.
+    `out` holds (`<job>:<attempt>`, seconds until it is over at the latest). `hold` is the credential's, `by_hand` the
+    provider's.
     """
 
-    ended: Sequence[tuple[float, str, int, int]] = ()
+    ended: Sequence[Sent] = ()
     out: Sequence[tuple[str, float]] = ()
     hold: Hold | None = None
     by_hand: Hold | None = None
+
+
+#: What those of the jobs (`<job>:<attempt>`) have sent that have committed it, by job.
+SentBy = Callable[["Ask", Sequence[str]], Mapping[str, Sequence[Sent]]]
 
 
 @dataclass(slots=True)
@@ -144,11 +152,14 @@ class Gate:
     """Admits batches and takes their reports. Safe from any number of processes.
 
     `seed_of(ask)` is called when Redis does not know the credential's windows; it returns what PostgreSQL knows.
+    `sent_by(ask, jobs)` is called while jobs that it named as out hold them: it returns what those have sent that have
+    committed it since, which report no more.
     """
 
-    def __init__(self, redis: Redis, seed_of: Callable[[Ask], Seed]) -> None:
+    def __init__(self, redis: Redis, seed_of: Callable[[Ask], Seed], sent_by: SentBy = lambda _ask, _jobs: {}) -> None:
         self._redis = redis
         self._seed_of = seed_of
+        self._sent_by = sent_by
         self._admit = _Script(_text("budget", "breaker", "admit"))
         self._report = _Script(_text("budget", "breaker", "report"))
         self._seed = _Script(_text("budget", "seed"))
@@ -177,6 +188,8 @@ class Gate:
                 self.seed(ask, self._seed_of(ask))
             else:
                 self._confess(ask, since_begin)
+            said = self._run(self._admit, ask.provider, keys, document)
+        if said.get("supposed") and self._believe(ask, said["supposed"]):
             said = self._run(self._admit, ask.provider, keys, document)
         if said["state"] == "wait":
             wait_ms = said["wait_ms"]
@@ -230,9 +243,21 @@ class Gate:
 
     def _confess(self, ask: Ask, ended: Sequence[Ended]) -> None:
         """Say all that a fetch has sent, to a Redis that has lost what it knew of it."""
+        self._tell_all(ask, ask.job, ask.grant, _reported(ask.budget_windows, ended, {}))
+
+    def _believe(self, ask: Ask, jobs: Sequence[str]) -> bool:
+        """Say for jobs that are over what they sent, in place of all that they might have; say whether any is."""
+        over = self._sent_by(ask, sorted(set(jobs)))
+        for job, sent in over.items():
+            self._tell_all(
+                ask, job, "", [window.document(ended=_logged(window, sent)) for window in ask.budget_windows]
+            )
+        return bool(over)
+
+    def _tell_all(self, ask: Ask, job: str, grant: str, windows: Sequence[dict[str, Any]]) -> None:
         document = {
-            "grant": ask.grant,
-            "job": ask.job,
+            "grant": grant,
+            "job": job,
             "base": 0,
             "dataset": ask.dataset,
             "gens": (),
@@ -240,25 +265,15 @@ class Gate:
             "policy": {},
             "traffic": {},
             "all": True,
-            "windows": _reported(ask.budget_windows, ended, {}),
+            "windows": windows,
         }
         keys = [gate_key(ask.provider), pool_key(ask.budget), traffic_key(ask.provider)]
         self._run(self._report, ask.provider, keys, document)
 
     def seed(self, ask: Ask, seed: Seed) -> None:
         """Fill the windows of a credential that Redis does not know. Does nothing where somebody else just has."""
-        windows = []
-        for window in ask.budget_windows:
-            width_ms = max(1, window.per_ms // 100)
-            shares: dict[int, int] = {}
-            for age_s, dataset, requests, weight in seed.ended:
-                at = int(max(age_s, 0.0) * 1000) // width_ms
-                if window.counts(dataset):
-                    shares[at] = shares.get(at, 0) + (weight if window.unit == "weight" else requests)
-            ended = [[at * width_ms, share] for at, share in shares.items() if at * width_ms <= window.per_ms]
-            windows.append(window.document(ended=ended))
         document: dict[str, Any] = {
-            "windows": windows,
+            "windows": [window.document(ended=_logged(window, seed.ended)) for window in ask.budget_windows],
             "out": [[job, math.ceil(for_s * 1000)] for job, for_s in seed.out if job != ask.job],
         }
         if seed.hold is not None:
@@ -316,6 +331,17 @@ def _reported(windows: Sequence[Window], ended: Sequence[Ended], used: Mapping[s
         window.document(ended=ends(window, aged), **({"told": used[window.key]} if window.key in used else {}))
         for window in windows
     ]
+
+
+def _logged(window: Window, sent: Sequence[Sent]) -> list[list[int]]:
+    """Return [age in ms, share] of what the log says was sent within the window, those of the same bin together."""
+    width_ms = max(1, window.per_ms // 100)
+    shares: dict[int, int] = {}
+    for age_s, dataset, requests, weight in sent:
+        at = int(max(age_s, 0.0) * 1000) // width_ms
+        if window.counts(dataset):
+            shares[at] = shares.get(at, 0) + (weight if window.unit == "weight" else requests)
+    return [[at * width_ms, share] for at, share in shares.items() if at * width_ms <= window.per_ms]
 
 
 def _traffic(ended: Sequence[Ended]) -> dict[str, int]:

@@ -17,14 +17,17 @@ for _, window in ipairs(said.windows) do
   if held == nil and not said.all then
     held, lost = 0, true
   end
+  local counts = said.all
   if said.all then
     local seeded = end_grant(window, 'seed:' .. said.job)
     held = (held or 0) + (seeded or 0)
+    -- No grant: somebody speaks for a job that is over. Where nothing is held for it, another one was faster.
+    if said.grant == '' and not seeded then counts = false end
   end
   local sum = 0
   for _, one in ipairs(window.ended) do sum = sum + one[2] end
   -- What was out and is not said to have ended was never sent; a grant that went past its deadline has its bin already.
-  if held > 0 or said.all then
+  if held > 0 or counts then
     redis.call('HINCRBY', window.key, 'u', sum - held)
     for _, one in ipairs(window.ended) do put_ended(window, one[2], now - one[1]) end
   end

@@ -13,10 +13,11 @@ import pytest
 from ingest import telemetry
 from ingest.errors import LeaseLost
 from ingest.payloads import StoredAnswer, pack, payload_key, unpack
+from ingest.pipeline.context import Context
 from ingest.pipeline.fetch import AT_ONCE_BYTES, fetch
 from ingest.pipeline.store import ready, store
 from ingest.wire import Answer, Request
-from tests.pipeline.farm import LATER, bars_call
+from tests.pipeline.farm import LATER, bars_call, opened
 
 NOW = datetime(2024, 3, 5, tzinfo=UTC)
 REFUSE = """
@@ -124,3 +125,20 @@ def test_what_is_stored_at_once_is_what_the_archive_would_give(where, own_secret
     packed = pack([StoredAnswer(answer)], {"dataset": said["call"]})
     assert list(packed.answers) == unpack(packed.blob)
     assert "hush" not in repr(packed.answers)
+
+
+def test_a_job_that_stores_while_redis_is_emptied_holds_nobody_up_once_it_is_committed(settings_of, farm):
+    """It has told the gate already what it sent, and will not again: its row in the log says it."""
+    with opened(Context(settings_of(tickfarm_pace=True), name="test paced"), farm.sandbox) as paced:
+        paced.owe("binance", bars_call("BTC-USDT"))
+        [storing] = paced.begin()
+
+        def empty_then_ready(context, job, call, answers):
+            context.redis.flushall()
+            paced.owe("binance", bars_call("ETH-USDT"))
+            assert paced.run_once().state == "deferred"  # whoever is not over may have sent anything
+            return ready(context, job, call, answers)
+
+        assert fetch(paced.context, "binance", storing, make_ready=empty_then_ready).stored is not None
+        paced.change("UPDATE jobs SET due_at = now() WHERE state = 'due'")
+        assert paced.run_once().state == "fetched"

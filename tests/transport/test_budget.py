@@ -206,6 +206,32 @@ def test_jobs_that_may_have_sent_something_hold_the_windows_until_they_report_or
     assert gate.admit(ask(9, limits, job="8:1")).granted == 5
 
 
+def test_a_job_that_reports_no_more_holds_the_window_until_the_log_says_what_it_has_sent(store):
+    limits, over = [limit(10, 60)], {}
+    seed = Seed(out=[("7:1", 75.0), ("8:1", 75.0)])
+    gate = Gate(store, lambda _: seed, lambda _, jobs: {job: over[job] for job in jobs if job in over})
+    assert gate.admit(ask(1, limits, job="9:1")).granted == 0
+    over["7:1"] = [(0.5, "bars", 3, 3)]
+    assert gate.admit(ask(1, limits, job="9:1")).granted == 0, "the other may still have sent anything"
+    over["8:1"] = [(0.2, "bars", 4, 4)]
+    assert gate.admit(ask(10, limits, job="9:1")).granted == 3
+
+
+def test_what_two_processes_say_of_a_job_at_once_is_counted_once(store):
+    limits = [limit(10, 60)]
+    other = Gate(store, lambda _: Seed())
+
+    def sent_by(asked, jobs):
+        sent = {job: [(0.5, "bars", 3, 3)] for job in jobs}
+        if asked.job == "9:1":  # the other one looks, and tells, between our look and our word
+            Gate(store, lambda _: Seed(), sent_by).admit(ask(1, limits, job="10:1"))
+        return sent
+
+    Gate(store, lambda _: Seed(out=[("7:1", 75.0)])).admit(ask(1, limits, job="9:1"))
+    assert Gate(store, lambda _: Seed(), sent_by).admit(ask(1, limits, job="9:1")).granted == 1
+    assert other.admit(ask(10, limits, job="11:1")).granted == 10 - 3 - 1 - 1
+
+
 def test_a_server_that_restarted_is_told_from_one_that_did_not(store):
     """Its data may be a second old (appendfsync everysec); that it has forgotten the scripts gives it away."""
     limits = [limit(10, 60)]
