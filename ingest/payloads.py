@@ -32,10 +32,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """An answer as kept: with `rule`, the quality rule a bad page broke, it is evidence only and never parsed."""
+    """An answer as kept: with `rule`, the quality rule a bad page broke, it is evidence only and never parsed.
+
+    `is_last`: no page follows it; None where that was not noted.
+    """
 
     answer: Answer
     rule: str | None = None
+    is_last: bool | None = None
 
 
 def payload_key(job_id: int, attempt: int) -> str:
@@ -73,6 +77,7 @@ def pack(answers: Sequence[StoredAnswer], call: Mapping[str, Any] | None = None)
             "sent_at": kept.answer.sent_at.isoformat(),
             "received_at": kept.answer.received_at.isoformat(),
             "rule": kept.rule,
+            "is_last": kept.is_last,
             "size_bytes": len(body),
         }
         for kept, body in zip(answers, bodies, strict=True)
@@ -103,6 +108,7 @@ def unpack(blob: bytes) -> list[StoredAnswer]:
                     received_at=datetime.fromisoformat(one["received_at"]),
                 ),
                 one["rule"],
+                one.get("is_last"),
             )
         )
     return answers
@@ -134,7 +140,9 @@ def request_to(request: Request) -> dict[str, Any]:
         "start": _text(request.start),
         "end": _text(request.end),
     }
-    return document if request.timeout_s is None else document | {"timeout_s": request.timeout_s}
+    if request.timeout_s is not None:
+        document["timeout_s"] = request.timeout_s
+    return document | {"follows": True} if request.follows else document
 
 
 def request_from(document: dict[str, Any]) -> Request:
@@ -148,6 +156,7 @@ def request_from(document: dict[str, Any]) -> Request:
         start=_time(document["start"]),
         end=_time(document["end"]),
         timeout_s=document.get("timeout_s"),
+        follows=document.get("follows", False),
     )
 
 

@@ -24,7 +24,8 @@ class Request:
     `path` starts with a slash; `params` keep their order. `instruments` are the ones (in our grammar) whose data
     this request asks for, so that a failed part can be asked for again by itself. `weight` is its cost in the
     provider's own unit. `start` and `end` bound the part of the window it covers, half-open, where it has bounds.
-    `timeout_s` is for an answer known to be slow (or quick); transport keeps it within its own bounds.
+    `timeout_s` is for an answer known to be slow (or quick); transport keeps it within its own bounds. `follows`: it
+    asks for what the page before it left out (the pipeline says so, not the provider).
     """
 
     path: str
@@ -35,6 +36,7 @@ class Request:
     start: datetime | None = None
     end: datetime | None = None
     timeout_s: float | None = None
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,14 @@ def value_columns(dataset: str) -> list[str]:
     return [name for name in table.c.keys() if name not in (*table.primary_key.columns.keys(), "ts", *_PROVENANCE)]  # noqa: SIM118
 
 
+@cache
+def row_hash(dataset: str, alias: str) -> str:
+    """Return the SQL of a row's hash: of all that it says, `1.10` like `1.1`, and nothing of how it came here."""
+    key = [name for name in table_of(dataset).primary_key.columns.keys() if name != "series_id"]  # noqa: SIM118
+    columns = dict.fromkeys(("ts", *key, *value_columns(dataset)))
+    return f"hash_record_extended(ROW({', '.join(f'{alias}.{name}' for name in columns)}), 0)"
+
+
 def write(session: Session, dataset: str, csv: bytes) -> Written:
     """Store the rows of `csv` (columns as `copy_columns`, no header, empty unquoted field = NULL).
 
@@ -176,6 +184,9 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
             table.c.job_id,
             literal_column("old.series_id IS NULL").label("is_new"),
             literal_column(_newly_final(columns)).label("final_delta"),
+            literal_column(
+                f"{row_hash(dataset, 'new')} # CASE WHEN old.series_id IS NULL THEN 0 ELSE {row_hash(dataset, 'old')} END"
+            ).label("hash_delta"),
             literal_column("old.observed_at").label("old_observed_at"),
             literal_column(f"CASE WHEN {was_final} AND ({changed}) THEN to_jsonb(old) END").label("old_row"),
         )
@@ -243,22 +254,27 @@ def _ledger(written: Any) -> Any:
             day,
             func.count().filter(written.c.is_new),
             func.sum(written.c.final_delta),
+            func.bit_xor(written.c.hash_delta),
             func.max(written.c.job_id),
             func.max(written.c.observed_at),
         )
         .group_by(written.c.series_id, day)
         .order_by(written.c.series_id, day)
     )
-    counted = insert(LedgerDay).from_select(["series_id", "day", "stored", "final", "job_id", "updated_at"], days)
+    counted = insert(LedgerDay).from_select(["series_id", "day", "stored", "final", "hash", "job_id", "updated_at"], days)
     return counted.on_conflict_do_update(
         index_elements=["series_id", "day"],
         set_={
             "stored": LedgerDay.stored + counted.excluded.stored,
             "final": LedgerDay.final + counted.excluded.final,
+            "hash": LedgerDay.hash.bitwise_xor(counted.excluded.hash),
             "job_id": counted.excluded.job_id,
             "updated_at": counted.excluded.updated_at,
             # What comes for a day that retention emptied is a new beginning: nobody has verified it.
-            "state": case((LedgerDay.deleted_at.is_(None), LedgerDay.state), else_="fetched"),
+            "state": case(
+                (and_(LedgerDay.deleted_at.is_(None), LedgerDay.state.not_in(("planned", "unavailable"))), LedgerDay.state),
+                else_="fetched",
+            ),
             "deleted_at": None,
         },
     ).cte("counted")

@@ -51,6 +51,8 @@ LEASE_S = 20.0
 MAX_LOST_LEASES = 5
 #: begins the key of a job that a call by hand made
 CALL_PREFIX = "call:"
+#: begins the key of a job that asks for what is missing or suspect
+GAP_PREFIX = "gap:"
 
 
 @dataclass(frozen=True, slots=True)

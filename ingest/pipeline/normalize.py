@@ -30,6 +30,7 @@ from ingest.payloads import StoredAnswer, batch_key, request_from, request_to, u
 from ingest.pipeline import frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context
+from ingest.pipeline.covered import Covered, covered
 from ingest.pipeline.jobs import Leased
 from ingest.providers.contract import Facts, Provider
 from ingest.wire import Answer, Request
@@ -42,13 +43,14 @@ _LENGTH = struct.Struct(">I")
 class Batch:
     """The good rows of a payload, what was found in it, and the requests whose pages could not be read.
 
-    `short` are those whose pages had fewer bars than they must.
+    `short` are those whose pages had fewer bars than they must, `covered` the stretches of which everything came.
     """
 
     frame: pl.DataFrame
     findings: Sequence[Finding] = field(default=())
     unread: Sequence[Request] = field(default=())
     short: Sequence[Request] = field(default=())
+    covered: Sequence[Covered] = field(default=())
 
 
 class PayloadGone(TryAgain):
@@ -127,7 +129,10 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     pages = [(place, answers[place].answer) for place, *_ in parts]
     refused = _refused(frame, good, unreadable=findings, broken=found)
     missing, short = _missing(facts, call, pages, good, refused)
-    return Batch(good.hstack([final]), [*findings, *found, *missing], unread, short)
+    spoilt = {place for place, answer in pages if refused[place] > 0 or answer.request in short}
+    spoilt |= {place for place, kept in enumerate(answers) if kept.answer.request in unread}
+    whole = covered(facts, call, answers, good, spoilt)
+    return Batch(good.hstack([final]), [*findings, *found, *missing], unread, short, whole)
 
 
 def _checked(
@@ -197,6 +202,10 @@ def encode(batch: Batch) -> bytes:
             "findings": [asdict(one) | {"ts": one.ts.isoformat() if one.ts else None} for one in batch.findings],
             "unread": [request_to(request) for request in batch.unread],
             "short": [request_to(request) for request in batch.short],
+            "covered": [
+                [one.instrument, *(moment.isoformat() for moment in (one.start, one.end, one.observed_at))]
+                for one in batch.covered
+            ],
         }
     ).encode()
     return b"".join((_LENGTH.pack(len(head)), head, frames.encode(batch.frame)))
@@ -211,7 +220,8 @@ def decode(blob: bytes) -> Batch:
         Finding(**one | {"ts": datetime.fromisoformat(one["ts"]) if one["ts"] else None}) for one in head["findings"]
     ]
     unread, short = ([request_from(one) for one in head[name]] for name in ("unread", "short"))
-    return Batch(frames.decode(blob[at:]), findings, unread, short)
+    whole = [Covered(name, *map(datetime.fromisoformat, moments)) for name, *moments in head["covered"]]
+    return Batch(frames.decode(blob[at:]), findings, unread, short, whole)
 
 
 def warm_up() -> None:

@@ -17,6 +17,7 @@ from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
 from ingest.pipeline.retention_partitions import Partition, drop_each, old_partitions, shut
 from ingest.pipeline.retention_tally import Span, Tally
+from models.upsert import row_hash
 
 #: A busy pair's day has millions of trades: this many rows go a transaction, 25 ms the longest (measured).
 SLICE_ROWS = 10_000
@@ -38,12 +39,13 @@ _NEXT_DAYS = text(
 )
 _TAKE_OFF_ALL = text(
     f"WITH going AS (SELECT series_id, day, stored {_DAYS} AND {_MAY_GO} ORDER BY series_id, day FOR UPDATE OF ledger),"
-    " gone AS (UPDATE ledger SET deleted = deleted + ledger.stored, stored = 0, final = 0, deleted_at = now()"
+    " gone AS (UPDATE ledger SET deleted = deleted + ledger.stored, stored = 0, final = 0, hash = 0, deleted_at = now()"
     " FROM going WHERE ledger.series_id = going.series_id AND ledger.day = going.day RETURNING going.stored)"
     " SELECT count(*), coalesce(sum(stored), 0) FROM gone"
 )
 _TAKE_OFF = text(
-    "UPDATE ledger SET stored = stored - :rows, final = final - :final, deleted = deleted + :rows, deleted_at = now()"
+    "UPDATE ledger SET stored = stored - :rows, final = final - :final, hash = hash # :hash,"
+    " deleted = deleted + :rows, deleted_at = now()"
     f" WHERE series_id = :series AND day = :day AND {_MAY_GO} RETURNING stored"
 )
 _ALL_DAYS = date.min
@@ -122,14 +124,15 @@ def _delete_day(context: Context, dataset: str, series_id: int, day: date, tally
     # The last moment goes whole: trades may share it.
     last = f"(SELECT max(ts) FROM (SELECT ts {among} ORDER BY ts LIMIT :rows) AS slice)"
     delete = text(
-        f"WITH gone AS (DELETE {among} AND ts <= {last} RETURNING ts, {is_final} AS final)"
-        " SELECT count(*) AS rows, count(*) FILTER (WHERE final) AS final, max(ts) AS last FROM gone"
+        f"WITH gone AS (DELETE {among} AND ts <= {last} RETURNING ts, {is_final} AS final,"
+        f" {row_hash(dataset, dataset)} AS hash) SELECT count(*) AS rows, count(*) FILTER (WHERE final) AS final,"
+        " max(ts) AS last, coalesce(bit_xor(hash), 0) AS hash FROM gone"
     )
     while not span.is_over:
         with context.sessions() as session:
             jobs.relax_commit(session)
             gone = session.execute(delete, bounds).one()
-            off = {"series": series_id, "day": day, "rows": gone.rows, "final": gone.final}
+            off = {"series": series_id, "day": day, "rows": gone.rows, "final": gone.final, "hash": gone.hash}
             left = session.scalar(_TAKE_OFF, off) if gone.rows else None
             if left is None:  # nothing was there, or the day has become unverified since we asked
                 session.rollback()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ingest.errors import BadData, TickfarmError
 from ingest.payloads import StoredAnswer
@@ -134,11 +134,12 @@ def _sort(sent: Sent, one: Outcome, base_url: str) -> None:
     """Put one outcome where it belongs; the page after a good one, or a request to repeat at once, is left to send."""
     index, answer = None, one.outcome
     if isinstance(answer, Answer):
-        sent.answers.append(StoredAnswer(answer, None if one.error is None else _rule(one.error)))
+        rule = None if one.error is None else _rule(one.error)
+        sent.answers.append(StoredAnswer(answer, rule, is_last=one.following is None))
         index = len(sent.answers) - 1
     sent.traces.append(Trace(answer, base_url, one.error, index))
     if one.error is None or one.decision is None:
-        sent.left += [] if one.following is None else [one.following]
+        sent.left += [] if one.following is None else [replace(one.following, follows=True)]
         return
     if isinstance(one.decision, RetryNow):
         sent.repeated.add(answer.request)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any, cast
 
 import polars as pl
@@ -30,14 +31,17 @@ from ingest.payloads import StoredAnswer, batch_key
 from ingest.pipeline import dead_letters, frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context, SeriesKey
+from ingest.pipeline.covered import stretches
+def calendar_of(f, i): return "always"
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.normalize import Batch, PayloadGone, batch_of, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.terms import policy_of
 from ingest.transport.retry import Policy, RetryLater, decide
-from models import Finding, Series
+from models import Finding, Series, evidence
+from models.evidence import Stretch
 from models.partitions import is_partition_missing
-from models.upsert import Written, copy_columns, write
+from models.upsert import Written, copy_columns, stage, write_staged
 
 log = structlog.get_logger(__name__)
 
@@ -100,11 +104,12 @@ class Ready:
     policy: Policy
     batch: Batch
     csv: bytes
+    stretches: Sequence[Stretch]
 
     def write(self, session: Session) -> dict[str, Any]:
         """Write the batch and end the job, whose row this transaction has locked; return counts."""
         job, call, batch = self.job, self.call, self.batch
-        written = write(session, call.dataset, self.csv) if self.csv else Written(0, 0, 0)
+        written = self._write_rows(session) if self.csv or self.stretches else Written(0, 0, 0)
         if batch.findings:
             note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), batch.findings)
         _owe_again(session, call, job, batch, self.policy)
@@ -119,6 +124,21 @@ class Ready:
         jobs.finish(session, job.id, job.attempt, result)
         return result
 
+    def _write_rows(self, session: Session) -> Written:
+        dataset, stretches = self.call.dataset, self.stretches
+        heals = self.job.key.startswith(jobs.GAP_PREFIX) and bool(stretches)
+        stage(session, dataset, BytesIO(self.csv))
+        mended = evidence.mend(session, dataset, stretches) if heals else 0
+        written = write_staged(session, dataset) if self.csv else Written(0, 0, 0)
+        if heals:
+            evidence.count_anew(session, dataset, stretches)
+        if stretches:
+            origin = evidence.Origin(self.job.id, str(self.job.payload_key), heals)
+            evidence.note(session, dataset, stretches, origin)
+        if mended:
+            log.warning("rows_mended", job_id=self.job.id, rows=mended)
+        return written
+
 
 def ready(context: Context, job: Leased, call: FetchCall, answers: Sequence[StoredAnswer]) -> Ready:
     """Return what these answers of a job bring, ready to be written. `job.payload_key` names them."""
@@ -126,16 +146,25 @@ def ready(context: Context, job: Leased, call: FetchCall, answers: Sequence[Stor
 
 
 def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Ready:
-    name, frame, csv = job.task.rpartition(".")[2], batch.frame, b""
+    name, frame = job.task.rpartition(".")[2], batch.frame
+    ids = prepare(context, name, call, frame, also=[one.instrument for one in batch.covered])
+    csv = rows_csv(call.dataset, job.id, frame, ids) if frame.height else b""
+    facts = providers.get(name).facts
+    calendars = {one.instrument: calendar_of(facts, one.instrument) for one in batch.covered}
+    days = stretches(batch.covered, call, ids, calendars, frame)
+    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv, days)
+
+
+def prepare(
+    context: Context, provider: str, call: FetchCall, frame: pl.DataFrame, *, also: Sequence[str] = ()
+) -> dict[str, int]:
+    """Make the partitions and series the rows need, before the transaction that writes; return series ids.
+
+    `also` names instruments without rows.
+    """
     if frame.height:
-        csv = rows_csv(call.dataset, job.id, frame, prepare(context, name, call, frame))
-    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv)
-
-
-def prepare(context: Context, provider: str, call: FetchCall, frame: pl.DataFrame) -> dict[str, int]:
-    """Make the partitions and series the rows need, before the transaction that writes; return series ids."""
-    context.make_room(call.dataset, cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max()))
-    instruments = frame["instrument"].unique().to_list()
+        context.make_room(call.dataset, cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max()))
+    instruments = {*frame["instrument"].unique().to_list(), *also}
     keys: dict[str, SeriesKey] = {one: (provider, call.dataset, one, call.interval or "") for one in instruments}
     if any(key not in context.series_ids for key in keys.values()):
         with context.sessions.begin() as session:

@@ -75,7 +75,7 @@ def test_rows_of_a_verified_day_go_those_of_others_stay_and_the_ledger_says_how_
     assert counts(kept(), dataset) == (0, 0, 0, 1, 1)
 
 
-@pytest.mark.parametrize("state", ["fetched", "gaps", "anything else"])
+@pytest.mark.parametrize("state", ["fetched", "suspect", "planned"])
 def test_a_day_that_is_not_verified_stays_for_ever_and_with_it_its_partition(farm, kept, state):
     series = series_of(farm, "quotes")
     put_rows(farm, "quotes", series, OLD)
@@ -277,7 +277,7 @@ def test_a_day_that_turns_out_unverified_while_its_rows_are_deleted_keeps_them(f
     farm.change("UPDATE ledger SET state = 'verified' WHERE series_id = :id", id=series)
     waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE ledger%'"
     with ThreadPoolExecutor(1) as pool, farm.context.sessions() as checker:
-        checker.execute(text("UPDATE ledger SET state = 'gaps'"))
+        checker.execute(text("UPDATE ledger SET state = 'suspect'"))
         deleting = pool.submit(kept)
         until(lambda: farm.value(waits), what="the deletion to wait for the ledger")
         checker.commit()

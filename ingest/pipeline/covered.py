@@ -1,0 +1,178 @@
+"""Covered: for which stretches of time a batch's answers say all that there is. Pure.
+
+Deliberately not here: whether it is stored (models/evidence). Invariant: what is not proven is not covered. A window is
+covered by the whole chain of its pages; where pages before or behind are missing, or no window was asked, pages cover
+what lies between their own rows. A page with a row that was refused, or with fewer than there must be, covers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from ingest.market.calendars import expected_by_day
+from ingest.market.intervals import bar_open, seconds_of
+from ingest.payloads import StoredAnswer
+from ingest.pipeline.calls import FetchCall
+from ingest.providers.contract import Facts
+from models.evidence import Stretch
+
+_DAY = timedelta(days=1)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """A stretch `[start, end)` of an instrument. What was asked at `observed_at` says all that is in it."""
+
+    instrument: str
+    start: datetime
+    end: datetime
+    observed_at: datetime
+
+
+@dataclass(slots=True)
+class _Chain:
+    """The pages that were asked for one window, as far as this batch has them."""
+
+    begins: bool = False
+    ends: bool = False
+    is_spoilt: bool = False
+    pages: list[int] = field(default_factory=list)
+
+
+def covered(
+    facts: Facts, call: FetchCall, answers: Sequence[StoredAnswer], good: pl.DataFrame, spoilt: Collection[int]
+) -> list[Covered]:
+    """Return what these answers cover, by instrument and ascending, adjoining stretches as one.
+
+    `good` are their rows, `spoilt` the places of answers some of whose rows are not among them.
+    """
+    if call.dataset not in ("bars", "trades", "observations"):
+        return []
+    chains = _chains(answers, spoilt)
+    found: list[Covered] = []
+    partial: list[int] = []
+    for chain in chains:
+        request = answers[chain.pages[0]].answer.request
+        if chain.is_spoilt:
+            continue
+        if chain.begins and chain.ends and request.start is not None and request.end is not None:
+            first, last = (answers[place].answer.sent_at for place in (chain.pages[0], chain.pages[-1]))
+            end = min(request.end, _settled(facts, call, first))
+            if end > request.start:
+                found += [Covered(name, request.start, end, last) for name in request.instruments]
+        else:
+            partial.append(chains.index(chain))
+    if partial and call.dataset != "observations" and good.height:
+        found += _between_rows(facts, call, answers, good, [chains[place] for place in partial])
+    return _joined(found)
+
+
+def stretches(
+    found: Sequence[Covered], call: FetchCall, ids: Mapping[str, int], calendars: Mapping[str, str], good: pl.DataFrame
+) -> list[Stretch]:
+    """Return the covered stretches day by day, with what the calendars (by instrument) expect of each.
+
+    Days on which nothing is expected are left out where no row came for them; of observations, all such days are.
+    """
+    days = _days_with_rows(good)
+    made: list[Stretch] = []
+    for one in found:
+        made += _of_days(one, call, ids[one.instrument], calendars[one.instrument], days.get(one.instrument, set()))
+    return sorted(made, key=lambda one: (one.series_id, one.day, one.start))
+
+
+def _chains(answers: Sequence[StoredAnswer], spoilt: Collection[int]) -> list[_Chain]:
+    chains: dict[object, _Chain] = {}
+    for place, kept in enumerate(answers):
+        request = kept.answer.request
+        windowless = place if request.start is None else None
+        chain = chains.setdefault(
+            (request.path, request.instruments, request.start, request.end, windowless), _Chain()
+        )
+        chain.pages.append(place)
+        chain.begins |= not request.follows
+        chain.ends |= kept.is_last is True
+        chain.is_spoilt |= kept.rule is not None or place in spoilt
+    return list(chains.values())
+
+
+def _settled(facts: Facts, call: FetchCall, asked_at: datetime) -> datetime:
+    """Return up to where what was there when it was asked will stay as it is."""
+    until = asked_at - timedelta(seconds=facts.settle_s)
+    return until if call.interval is None else bar_open(until, call.interval)
+
+
+def _between_rows(
+    facts: Facts, call: FetchCall, answers: Sequence[StoredAnswer], good: pl.DataFrame, chains: Sequence[_Chain]
+) -> Iterator[Covered]:
+    """Yield the stretches from the first to the last row of each chain, by instrument.
+
+    Moments at both ends may have more trades than came.
+    """
+    of_chain = {place: at for at, chain in enumerate(chains) for place in chain.pages}
+    spans = (
+        good.lazy()
+        .filter(pl.col("answer").is_in(list(of_chain)))
+        .with_columns(pl.col("answer").replace_strict(of_chain, return_dtype=pl.Int64).alias("chain"))
+        .group_by("chain", "instrument")
+        .agg(pl.col("ts").min().alias("first"), pl.col("ts").max().alias("last"))
+        .collect()
+    )
+    for at, name, first, last in spans.select("chain", "instrument", "first", "last").iter_rows():
+        pages = [answers[place].answer.sent_at for place in chains[at].pages]
+        start, end = (first, last) if call.interval else (first + _MICROSECOND, last)
+        if call.interval:
+            end += timedelta(seconds=seconds_of(call.interval))
+        end = min(end, _settled(facts, call, min(pages)))
+        if end > start:
+            yield Covered(name, start, end, max(pages))
+
+
+def _joined(found: Sequence[Covered]) -> list[Covered]:
+    joined: list[Covered] = []
+    for one in sorted(found, key=lambda one: (one.instrument, one.start)):
+        before = joined[-1] if joined else None
+        if before is not None and before.instrument == one.instrument and one.start <= before.end:
+            latest = max(before.observed_at, one.observed_at)
+            joined[-1] = Covered(one.instrument, before.start, max(before.end, one.end), latest)
+        else:
+            joined.append(one)
+    return joined
+
+
+def _days_with_rows(good: pl.DataFrame) -> dict[str, set[date]]:
+    days: dict[str, set[date]] = {}
+    for name, day in good.select("instrument", pl.col("ts").dt.date()).unique().iter_rows():
+        days.setdefault(name, set()).add(day)
+    return days
+
+
+def _of_days(one: Covered, call: FetchCall, series_id: int, calendar: str, with_rows: set[date]) -> Iterator[Stretch]:
+    start, end = one.start.astimezone(UTC), one.end.astimezone(UTC)
+    first, last = _midnight(start.date()), _midnight((end - _MICROSECOND).date())
+    if call.interval is None:
+        is_sparse = call.dataset == "observations"
+        days = sorted(with_rows) if is_sparse else [first.date() + at * _DAY for at in range((last - first).days + 1)]
+        expects = dict.fromkeys(days)
+        expects_whole = expects
+    else:
+        expects = dict(expected_by_day(calendar, call.interval, start, end))
+        expects_whole = dict(expected_by_day(calendar, call.interval, first, last + _DAY))
+        days = sorted(expects_whole.keys() | with_rows)
+    for day in days:
+        opens = _midnight(day)
+        begins, ends = max(opens, start), min(opens + _DAY, end)
+        if begins < ends:
+            is_counted = call.interval is not None
+            expected = expects.get(day, 0) if is_counted else None
+            in_day = expects_whole.get(day, 0) if is_counted else None
+            yield Stretch(series_id, day, begins, ends, one.observed_at, expected, in_day)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
