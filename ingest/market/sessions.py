@@ -70,7 +70,7 @@ def _decade(calendar: Calendar, decade: int) -> tuple[list[int], list[Session]]:
         case "ecb":
             found = [_ecb(day) for day in days if _is_target_day(date_of(day))]
         case _:
-            from ingest.market.exchanges import sessions_on
+            from ingest.market.exchanges import sessions_on  # noqa: PLC0415
 
             dated = sessions_on(calendar, first, last)
             found = [_whole(day) for day in days] if dated is None else [Session(*one) for one in dated]
