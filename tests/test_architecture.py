@@ -44,6 +44,10 @@ MAY_IMPORT = {
 INSIDE_FUNCTIONS = {
     ("commands/data.py", "commands.rows"): "polars, a sixth of a command's start, is for these commands alone",
     ("commands/replay.py", "ingest.pipeline.replay"): "the same: it loads polars",
+    (
+        "ingest/market/sessions.py",
+        "ingest.market.exchanges",
+    ): "pandas must not be loaded where no exchange is asked for",
     ("ingest/pipeline/context.py", "ingest.bucket"): "obstore may be absent",
     ("ingest/transport/client.py", "ingest.transport.pooled"): "each transport is loaded only where it is chosen",
     ("ingest/transport/client.py", "ingest.transport.curl"): "pycurl may be absent",
@@ -120,9 +124,9 @@ def test_only_the_shell_and_its_configuration_know_celery():
     assert knowing - {"benchmarks"} == {"tasks", "beat_schedule.py", "celeryconfig.py", "cli.py"}
 
 
-def test_a_workers_parent_never_loads_polars_because_forked_children_would_hang():
+def test_a_workers_parent_never_loads_polars_because_forked_children_would_hang_nor_pandas_which_is_slow():
     code = "import sys; from tasks import app; app.finalize(); app.loader.import_default_modules()"
-    code += "; import tasks.scheduler, tasks.consumer; sys.exit('polars' in sys.modules)"
+    code += "; import tasks.scheduler, tasks.consumer; sys.exit(len({'polars', 'pandas'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-W", "error", "-c", code], cwd=CHECKOUT, check=False).returncode == 0
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal
 
 Dataset = Literal["bars", "trades", "quotes", "books", "news", "observations", "posts", "actions"]
@@ -39,6 +40,24 @@ VALUE_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
 LEVEL_COLUMNS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
 #: Levels a side that are asked for and kept, where the provider has as many.
 BOOK_LEVELS = 100
+#: How far back a series goes that names no `since`; None is as far as its provider does.
+DEFAULT_SINCE: Mapping[Dataset, timedelta | None] = {
+    # A year of minutes is half a million rows, and longer than most free plans reach.
+    "bars": timedelta(days=365),
+    # A week of a busy pair is ten million rows, which nobody should get unasked.
+    "trades": timedelta(days=7),
+    # A quote and a book are of the moment: no provider here gives one back.
+    "quotes": timedelta(0),
+    "books": timedelta(0),
+    # What free plans search is a month.
+    "news": timedelta(days=30),
+    # A whole series is one answer or a few, and a statistic is worth little without its past.
+    "observations": None,
+    # A recent search reaches back seven days, and each post costs.
+    "posts": timedelta(days=7),
+    # Prices of any age can only be adjusted with every split and dividend since.
+    "actions": None,
+}
 #: What tells a dataset's rows apart beside series and time: many trades share a millisecond.
 KEY_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "bars": (),
