@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from models.upsert import row_hash, staging_name, table_of
 
-#: A stretch is confirmed to be empty by an answer that was asked this long after it, at the earliest: a provider that is
-#: behind says twice in one minute that there is nothing yet.
+#: A stretch is confirmed to be empty by an answer that was asked this long after it, at the earliest: a provider that
+#: is behind says twice in one minute that there is nothing yet.
 CONFIRM_AFTER = timedelta(minutes=10)
 
 
@@ -55,6 +55,20 @@ _ASKED = """
             CAST(:in_day AS integer[])
         ) AS asked (series_id, day, starts, ends, observed_at, expected, in_day)
     )"""
+
+
+#: The answer says that the table holds other rows, and nobody asked because of that.
+_IS_NEWS = "excluded.state = 'suspect' AND NOT :heals"
+_DAY = "tstzrange(known.day::timestamp AT TIME ZONE 'UTC', (known.day + 1)::timestamp AT TIME ZONE 'UTC')"
+#: What a day is after an answer. A suspect one is whole again once answers that were asked for that cover it.
+_STATE = f"""CASE
+            WHEN excluded.state = 'suspect' THEN 'suspect'
+            WHEN known.state = 'suspect' AND NOT (:heals AND known.once + excluded.once @> {_DAY}) THEN 'suspect'
+            WHEN known.stored = known.final AND known.final + known.confirmed
+                >= coalesce(known.expected, excluded.expected) THEN
+                CASE WHEN known.stored = 0 THEN 'empty_confirmed' ELSE 'verified' END
+            WHEN known.state IN ('verified', 'empty_confirmed') AND known.deleted_at IS NULL THEN known.state
+            ELSE 'fetched' END"""
 
 
 def mend(session: Session, dataset: str, stretches: Sequence[Stretch]) -> int:
@@ -107,26 +121,8 @@ def _rows_of(table: str, alias: str, more: str) -> str:
 
 @cache
 def _note(dataset: str) -> TextClause:
-    there = f"{row_hash(dataset, 'there')} AS hash, there.observed_at > asked.observed_at AS is_newer"
     return text(f"""
-    WITH {_ASKED},
-    said AS (
-        SELECT series_id, day, starts, count(*) AS rows, bit_xor(hash) AS hash
-        FROM ({_rows_of(staging_name(dataset), "said", f"{row_hash(dataset, 'said')} AS hash")}) AS said
-        GROUP BY series_id, day, starts
-    ),
-    kept AS (
-        SELECT series_id, day, starts, count(*) AS rows, bit_xor(hash) AS hash, bool_or(is_newer) AS is_newer
-        FROM ({_rows_of(dataset, "there", there)}) AS kept GROUP BY series_id, day, starts
-    ),
-    judged AS (
-        SELECT asked.series_id, asked.day, max(asked.in_day) AS expected, max(asked.observed_at) AS answered_at,
-            bool_and((said.rows, said.hash) IS NOT DISTINCT FROM (kept.rows, kept.hash)) AS matches,
-            range_agg(tstzrange(asked.starts, asked.ends)) AS once
-        FROM asked LEFT JOIN said USING (series_id, day, starts) LEFT JOIN kept USING (series_id, day, starts)
-        WHERE NOT coalesce(kept.is_newer, false)
-        GROUP BY asked.series_id, asked.day
-    )
+    WITH {_ASKED}, {_judged(dataset)}
     INSERT INTO ledger AS known
         (series_id, day, expected, stored, final, state, once, job_id, payload_key, answered_at, updated_at)
     SELECT series_id, day, expected, 0, 0, CASE WHEN matches THEN 'fetched' ELSE 'suspect' END,
@@ -134,26 +130,44 @@ def _note(dataset: str) -> TextClause:
     FROM judged ORDER BY series_id, day
     ON CONFLICT (series_id, day) DO UPDATE SET
         expected = coalesce(known.expected, excluded.expected),
-        once = CASE WHEN excluded.state = 'suspect' AND NOT :heals THEN '{{}}' ELSE known.once + excluded.once END,
-        twice = CASE WHEN excluded.state = 'suspect' AND NOT :heals THEN '{{}}'
-            ELSE known.twice + known.once * excluded.once
-                * tstzmultirange(tstzrange(NULL, excluded.answered_at - CAST(:confirm AS interval))) END,
-        state = CASE
-            WHEN excluded.state = 'suspect' THEN 'suspect'
-            WHEN known.state = 'suspect' AND NOT :heals THEN 'suspect'
-            WHEN known.state = 'suspect' AND NOT known.once + excluded.once @> tstzrange(
-                known.day::timestamp AT TIME ZONE 'UTC', (known.day + 1)::timestamp AT TIME ZONE 'UTC') THEN 'suspect'
-            WHEN known.stored = known.final AND known.final + known.confirmed
-                >= coalesce(known.expected, excluded.expected) THEN
-                CASE WHEN known.stored = 0 THEN 'empty_confirmed' ELSE 'verified' END
-            WHEN known.state IN ('verified', 'empty_confirmed') AND known.deleted_at IS NULL THEN known.state
-            ELSE 'fetched' END,
+        once = CASE WHEN {_IS_NEWS} THEN '{{}}' ELSE known.once + excluded.once END,
+        twice = CASE WHEN {_IS_NEWS} THEN '{{}}' ELSE known.twice + known.once * excluded.once
+            * tstzmultirange(tstzrange(NULL, excluded.answered_at - CAST(:confirm AS interval))) END,
+        state = {_STATE},
         note = CASE WHEN excluded.state = 'suspect' THEN 'the table holds other rows than were answered' END,
-        next_at = CASE WHEN excluded.state = 'suspect' AND known.state <> 'suspect' THEN NULL ELSE known.next_at END,
-        attempts = CASE WHEN excluded.state = 'suspect' AND known.state <> 'suspect' THEN 0 ELSE known.attempts END,
+        next_at = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN NULL ELSE known.next_at END,
+        attempts = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN 0 ELSE known.attempts END,
         job_id = excluded.job_id, payload_key = excluded.payload_key, answered_at = excluded.answered_at,
         updated_at = greatest(known.updated_at, excluded.updated_at)
     """)
+
+
+def _judged(dataset: str) -> str:
+    """Return the steps that compare, stretch by stretch, what was said (staged) with what is kept.
+
+    Of observations, of which older vintages are kept that an answer need not hold, it only says what was covered.
+    """
+    there = f"{row_hash(dataset, 'there')} AS hash, there.observed_at > asked.observed_at AS is_newer"
+    matches = "(said.rows, said.hash) IS NOT DISTINCT FROM (kept.rows, kept.hash)"
+    matches = "true" if dataset == "observations" else matches
+    staged = _rows_of(staging_name(dataset), "said", f"{row_hash(dataset, 'said')} AS hash")
+    return f"""
+    said AS (
+        SELECT series_id, day, starts, count(*) AS rows, bit_xor(hash) AS hash
+        FROM ({staged}) AS said GROUP BY series_id, day, starts
+    ),
+    kept AS (
+        SELECT series_id, day, starts, count(*) AS rows, bit_xor(hash) AS hash, bool_or(is_newer) AS is_newer
+        FROM ({_rows_of(dataset, "there", there)}) AS kept GROUP BY series_id, day, starts
+    ),
+    judged AS (
+        SELECT asked.series_id, asked.day, max(asked.in_day) AS expected, max(asked.observed_at) AS answered_at,
+            bool_and({matches}) AS matches,
+            range_agg(tstzrange(asked.starts, asked.ends)) AS once
+        FROM asked LEFT JOIN said USING (series_id, day, starts) LEFT JOIN kept USING (series_id, day, starts)
+        WHERE NOT coalesce(kept.is_newer, false)
+        GROUP BY asked.series_id, asked.day
+    )"""
 
 
 @cache

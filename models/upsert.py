@@ -184,9 +184,7 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
             table.c.job_id,
             literal_column("old.series_id IS NULL").label("is_new"),
             literal_column(_newly_final(columns)).label("final_delta"),
-            literal_column(
-                f"{row_hash(dataset, 'new')} # CASE WHEN old.series_id IS NULL THEN 0 ELSE {row_hash(dataset, 'old')} END"
-            ).label("hash_delta"),
+            literal_column(_hash_delta(dataset)).label("hash_delta"),
             literal_column("old.observed_at").label("old_observed_at"),
             literal_column(f"CASE WHEN {was_final} AND ({changed}) THEN to_jsonb(old) END").label("old_row"),
         )
@@ -246,6 +244,12 @@ def _newly_final(columns: tuple[str, ...]) -> str:
     return "(old.series_id IS NULL)::int"
 
 
+def _hash_delta(dataset: str) -> str:
+    """How much the row changes its day's hash."""
+    was = f"CASE WHEN old.series_id IS NULL THEN 0 ELSE {row_hash(dataset, 'old')} END"
+    return f"{row_hash(dataset, 'new')} # {was}"
+
+
 def _ledger(written: Any) -> Any:
     day = cast(func.timezone("UTC", written.c.ts), SqlDate).label("day")
     days = (
@@ -261,7 +265,9 @@ def _ledger(written: Any) -> Any:
         .group_by(written.c.series_id, day)
         .order_by(written.c.series_id, day)
     )
-    counted = insert(LedgerDay).from_select(["series_id", "day", "stored", "final", "hash", "job_id", "updated_at"], days)
+    columns = ["series_id", "day", "stored", "final", "hash", "job_id", "updated_at"]
+    counted = insert(LedgerDay).from_select(columns, days)
+    stays = and_(LedgerDay.deleted_at.is_(None), LedgerDay.state.not_in(("planned", "unavailable")))
     return counted.on_conflict_do_update(
         index_elements=["series_id", "day"],
         set_={
@@ -271,10 +277,7 @@ def _ledger(written: Any) -> Any:
             "job_id": counted.excluded.job_id,
             "updated_at": counted.excluded.updated_at,
             # What comes for a day that retention emptied is a new beginning: nobody has verified it.
-            "state": case(
-                (and_(LedgerDay.deleted_at.is_(None), LedgerDay.state.not_in(("planned", "unavailable"))), LedgerDay.state),
-                else_="fetched",
-            ),
+            "state": case((stays, LedgerDay.state), else_="fetched"),
             "deleted_at": None,
         },
     ).cte("counted")

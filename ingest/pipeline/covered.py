@@ -91,9 +91,7 @@ def _chains(answers: Sequence[StoredAnswer], spoilt: Collection[int]) -> list[_C
     for place, kept in enumerate(answers):
         request = kept.answer.request
         windowless = place if request.start is None else None
-        chain = chains.setdefault(
-            (request.path, request.instruments, request.start, request.end, windowless), _Chain()
-        )
+        chain = chains.setdefault((request.path, request.instruments, request.start, request.end, windowless), _Chain())
         chain.pages.append(place)
         chain.begins |= not request.follows
         chain.ends |= kept.is_last is True

@@ -76,3 +76,12 @@ def test_quotes_prove_no_stretch(farm):
     farm.owe("binance", {"dataset": "quotes", "instruments": ["BTC-USDT"]})
     farm.run()
     assert once(farm) == "{}"
+
+
+def test_values_seen_again_and_older_vintages_make_no_day_of_observations_suspect(farm):
+    call = {"dataset": "observations", "instruments": ["EUR-USD"], "start": "2015-01-01", "end": "2015-03-01"}
+    for _ in range(2):
+        farm.owe("frankfurter", call)
+        farm.run(within=LATER)
+    assert farm.value("SELECT count(*) FROM observations") > 0
+    assert farm.select("SELECT DISTINCT state FROM ledger") == [("fetched",)]
