@@ -25,7 +25,7 @@ DAY_S = 86_400
 _EPOCH = date(1970, 1, 1)
 _WEEKDAYS = 5
 #: "Opening Sunday 5 PM EST, and running continuously until Friday 5 PM EST". Source: forextradinghub.net/forex-hours,
-#: read autumn 2026; that it follows New York's summer time is what brokers do. Holidays are expected: most have some bars.
+#: read autumn 2026; that it follows New York's summer time is what brokers do. Holidays are days like others.
 _NEW_YORK, _FX_TURN = ZoneInfo("America/New_York"), time(17)
 #: "Usually updated at around 16:00 CET every working day, except on TARGET closing days". Source: ecb.europa.eu, euro
 #: foreign exchange reference rates, read autumn 2026.
