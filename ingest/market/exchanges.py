@@ -1,7 +1,7 @@
 """The sessions of stock exchanges, as the library exchange_calendars knows them: holidays, half days, breaks.
 
 Deliberately not here: the other calendars (sessions.py), which imports this file where it first needs an exchange,
-because pandas comes with it: half a second that a command and a worker's parent must not spend.
+because pandas comes with it: half a second and 100 MB that a command and a worker's parent must not spend.
 Invariant: a day before or after those the library knows counts as open if its weekday usually is; too much expected
 costs a question that is answered "nothing", too little leaves a gap that nobody sees.
 """
@@ -20,6 +20,8 @@ from exchange_calendars.errors import InvalidCalendarName
 _LIKE = {"XSHE": "XSHG", "XNSE": "XBOM"}
 #: A year that the library knows of every exchange: this calendar tells how far it knows, and the usual hours.
 _KNOWN_YEAR = (date(2022, 1, 1), date(2022, 12, 31))
+#: Exchanges that the library's 4.13 names and can't work out (Athens on pandas 3, Tel Aviv for 2022): as if unknown.
+_BROKEN = frozenset(("ASEX", "XTAE"))
 _EPOCH = date(1970, 1, 1)
 
 Dated = tuple[int, tuple[tuple[int, int], ...]]
@@ -32,7 +34,7 @@ def sessions_on(mic: str, first: date, last: date) -> list[Dated] | None:
     Korea, whose holidays follow the moon, 2 s: keep what it returns.
     """
     name = _LIKE.get(mic, mic)
-    usual = _usual_year(name)
+    usual = None if name in _BROKEN else _usual_year(name)
     if usual is None:
         return None
     oldest, newest = usual.bound_min(), usual.bound_max()

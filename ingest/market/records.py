@@ -44,7 +44,7 @@ BOOK_LEVELS = 100
 DEFAULT_SINCE: Mapping[Dataset, timedelta | None] = {
     # A year of minutes is half a million rows, and longer than most free plans reach.
     "bars": timedelta(days=365),
-    # A week of a busy pair is ten million rows, which nobody should get unasked.
+    # Our choice: a busy pair has millions a day, which nobody should get unasked.
     "trades": timedelta(days=7),
     # A quote and a book are of the moment: no provider here gives one back.
     "quotes": timedelta(0),

@@ -25,8 +25,8 @@ _GAPS = {
 _ENOUGH = 4
 _WEEKDAYS = 5
 _MONTHS = {"monthly": 1, "quarterly": 3, "annual": 12}
-#: Days after a period's first day by which it is out, where nothing better is known: payrolls take 37, consumer prices
-#: 45, trade 65; GDP 120, its flow of funds 165; annual accounts often most of another year.
+#: Days after a period's first day by which it is out, where nothing better is known. Our choice, and generous: a lag
+#: that is too short calls a series late that is not.
 RELEASE_LAG_DAYS: Mapping[str, int] = {"daily": 5, "weekly": 14, "monthly": 75, "quarterly": 170, "annual": 700}
 
 

@@ -24,8 +24,11 @@ Calendar = str
 DAY_S = 86_400
 _EPOCH = date(1970, 1, 1)
 _WEEKDAYS = 5
-#: "The market opens at 5 p.m. EST Sunday and runs until 5 p.m. EST Friday", New York's clock, summer time included.
+#: "Opening Sunday 5 PM EST, and running continuously until Friday 5 PM EST". Source: forextradinghub.net/forex-hours,
+#: read autumn 2026; that it follows New York's summer time is what brokers do. Holidays are days like others.
 _NEW_YORK, _FX_TURN = ZoneInfo("America/New_York"), time(17)
+#: "Usually updated at around 16:00 CET every working day, except on TARGET closing days". Source: ecb.europa.eu, euro
+#: foreign exchange reference rates, read autumn 2026.
 _FRANKFURT, _ECB_RELEASE = ZoneInfo("Europe/Berlin"), time(16)
 
 
@@ -90,7 +93,7 @@ def _ecb(day: int) -> Session:
 
 
 def _is_target_day(on: date) -> bool:
-    """Say whether TARGET settles that day. Before 2002 its days changed from year to year."""
+    """Say whether TARGET settles that day. Its days before 2002 are unconfirmed."""
     easter_sunday = easter(on.year)
     closed = {(1, 1), (12, 25)}
     if on.year >= 2000:

@@ -6,22 +6,23 @@ Cost: one index look-up a series for its newest row; counts come from the ledger
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import Integer, case, cast, func, literal, select
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.market.intervals import seconds_of
+from ingest.market.calendars import expected_by_day, open_seconds
 from ingest.market.records import DATASETS
+from ingest.providers.contract import calendar_of
 from models import Bar, Job, LedgerDay, Series
 from models.upsert import table_of
 
 State = Literal["waiting", "loading", "current", "late", "stored", "refused"]
-#: Bars are late when the newest one is older than this many of their intervals.
+#: Bars are late when this many that should have opened after the newest one are missing.
 LATE_AFTER_INTERVALS = 3
-#: The others when their newest row is older than this; a quiet market may well have no trade in a minute.
+#: The others when their newest row is older than this in market time; a quiet market may have no trade in a minute.
 LATE_AFTER_S = {"trades": 600.0, "quotes": 10.0, "books": 120.0}
 
 
@@ -29,8 +30,8 @@ LATE_AFTER_S = {"trades": 600.0, "quotes": 10.0, "books": 120.0}
 class SeriesStatus:
     """A series at a glance. `age_s` is the newest row's age; `owed` counts the jobs of its history not done yet.
 
-    States: waiting (nothing stored yet), loading (history is owed), current or late (a market that never closes,
-    against its own pace), refused (the provider does not know the instrument), stored (everything owed is there;
+    States: waiting (nothing stored yet), loading (history is owed), current or late (against its own pace, in
+    the hours of its market), refused (the provider does not know the instrument), stored (everything owed is there;
     whether it is complete is the ledger's to say).
     """
 
@@ -118,20 +119,27 @@ def _status(series: Series, rows: int, newest: datetime | None, owed: int, now: 
         newest=newest,
         age_s=age_s,
         owed=owed,
-        state=_state(series, age_s, owed),
+        state=_state(series, newest, owed, now),
     )
 
 
-def _state(series: Series, age_s: float | None, owed: int) -> State:
+def _state(series: Series, newest: datetime | None, owed: int, now: datetime) -> State:
     if series.refused is not None:
         return "refused"
     if owed:
         return "loading"
-    if age_s is None:
+    if newest is None:
         return "waiting"
     if series.dataset in ("news", "observations", "posts", "actions"):
         return "stored"  # they come when something happens; how late a release is, its calendar says
-    if providers.get(series.provider).facts.trading != "always":
-        return "stored"
-    bars_late_after_s = LATE_AFTER_INTERVALS * seconds_of(series.interval) if series.interval else 0
-    return "current" if age_s <= LATE_AFTER_S.get(series.dataset, bars_late_after_s) else "late"
+    return "late" if _is_late(series, newest, now) else "current"
+
+
+def _is_late(series: Series, newest: datetime, now: datetime) -> bool:
+    facts = providers.get(series.provider).facts
+    calendar = calendar_of(facts, series.instrument)
+    due = now - timedelta(seconds=facts.lag_s)
+    if not series.interval:
+        return open_seconds(calendar, newest, due) > LATE_AFTER_S[series.dataset]
+    missing = expected_by_day(calendar, series.interval, newest + timedelta(microseconds=1), due)
+    return sum(count for _, count in missing) >= LATE_AFTER_INTERVALS

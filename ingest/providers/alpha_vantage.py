@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from ingest.errors import BadData, FixRequest, TickfarmError, UnknownName
+from ingest.market.markets import CURRENCIES, EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.symbols import is_pair, legs
 from ingest.providers import answers
@@ -59,7 +60,8 @@ facts = Facts(
         where_to_get="https://www.alphavantage.co/support/#api-key",
         also=("ALPHA_VANTAGE_API_KEY",),
     ),
-    trading="sessions",
+    trading="XNYS",
+    exchanges=EXCHANGES,
     paid={"actions": "any premium plan; so do bars within the day, and days before the newest 100"},
 )
 
@@ -182,7 +184,7 @@ def _bars(query: Query, instrument: str) -> list[Request]:
         if is_money:
             function = "FX_DAILY" if is_daily else "FX_INTRADAY"
             pair = (("from_symbol", base), ("to_symbol", quote))
-        elif quote in names.CURRENCIES:
+        elif quote in CURRENCIES:
             function = "DIGITAL_CURRENCY_DAILY" if is_daily else "CRYPTO_INTRADAY"
             pair, size = (("symbol", base), ("market", quote)), () if is_daily else size
         else:

@@ -13,14 +13,20 @@ Nothing in a provider sleeps, retries, logs, opens a socket, reads the clock or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
 from ingest.errors import TickfarmError
+from ingest.market.markets import CURRENCIES, METALS
 from ingest.market.records import Dataset, Parsed
+from ingest.market.sessions import Calendar
+from ingest.market.symbols import is_pair, legs
 from ingest.wire import Answer, KeySpec, Limit, Request
+
+_MIC = re.compile(r"X[A-Z]{3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +89,11 @@ class Facts:
     reach_bars: int | None = None
     #: days that can be asked back from now at most, by interval (bars) or dataset; all of it where none is named
     reach_days: Mapping[str, int] = field(default_factory=dict)
-    #: "always": around the clock; "sessions": exchange days
-    trading: Literal["always", "sessions"] = "always"
+    #: when its instruments trade: "always" or "ecb", all of them; or the MIC of the exchange where its shares do, and
+    #: then pairs of money trade like money and pairs of coins always
+    trading: Calendar = "always"
+    #: suffix of a share -> MIC, where it has shares of other exchanges; an X and three letters are a MIC as well
+    exchanges: Mapping[str, str] = field(default_factory=dict)
     #: seconds before now up to which it can be asked: a window without an end of its own ends there
     lag_s: float = 0.0
     #: what is already worked into the prices of its bars
@@ -98,6 +107,16 @@ class Facts:
     lifecycle: Literal["live", "renamed", "retired"] = "live"
     #: since when it is renamed or retired, and what to do about it: "2024-08-31: use polygon or yahoo"
     lifecycle_note: str = ""
+
+
+def calendar_of(facts: Facts, instrument: str) -> Calendar:
+    """Return the calendar by which an instrument trades at a provider."""
+    if facts.trading in ("always", "ecb"):
+        return facts.trading
+    if is_pair(instrument):
+        return "fx" if set(legs(instrument)) <= CURRENCIES | METALS else "always"
+    suffix = instrument.rpartition(".")[2] if "." in instrument else ""
+    return facts.exchanges.get(suffix) or (suffix if facts.exchanges and _MIC.fullmatch(suffix) else facts.trading)
 
 
 class Provider(Protocol):

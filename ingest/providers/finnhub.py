@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import SECONDS, bar_open, first_open, split_window
+from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.times import epoch_us, first_date
 from ingest.providers import answers
@@ -72,7 +73,9 @@ facts = Facts(
     batch=dict.fromkeys(("bars", "trades", "quotes", "books", "news", "observations"), 1),
     # "up to 1 year back" on the free plan. Source: https://finnhub.io/docs/api/company-news as quoted publicly.
     reach_days={"news": 365},
-    trading="sessions",
+    trading="XNYS",
+    exchanges=dict(EXCHANGES)
+    | {"L": "XLON", "DE": "XETR", "F": "XFRA", "TO": "XTSE", "T": "XTKS", "SS": "XSHG", "BO": "XBOM"},
     # "Daily data will be adjusted for Splits. Intraday data will remain unadjusted." Source: openapi.
     adjustment="splits",
     paid={"bars": _PAID, "trades": _PAID, "books": _PAID, "observations": "an economic data plan"},

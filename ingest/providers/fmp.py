@@ -29,6 +29,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import SECONDS
+from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.times import first_date
 from ingest.providers import answers
@@ -84,7 +85,8 @@ facts = Facts(
         where_to_get="https://site.financialmodelingprep.com/developer/docs/dashboard",
     ),
     batch={"bars": 1, "quotes": 1, "books": 1, "actions": 1, "news": 1, "observations": len(symbols.TREASURIES)},
-    trading="sessions",
+    trading="XNYS",
+    exchanges=dict(EXCHANGES) | {"DE": "XETR", "TO": "XTSE", "SS": "XSHG", "BO": "XBOM"},
     # "full" is adjusted for splits. Source: OpenBB openbb_fmp.
     adjustment="splits",
     paid={"news": "Starter (ARTICLES is free)"},

@@ -83,7 +83,7 @@ facts = Facts(
     limits=(Limit(1, 1, _DOCS),),
     # All currencies of one base come in one answer.
     batch={"observations": 40},
-    trading="sessions",
+    trading="ecb",
 )
 
 

@@ -55,7 +55,7 @@ facts = Facts(
     key=KeySpec("IEX_TOKEN", "query", "token", required=False, where_to_get="https://iexcloud.io (none are given out)"),
     batch={"bars": 1, "trades": SYMBOLS, "quotes": SYMBOLS, "news": 1},
     # Minutes reached 30 days back; how far an archive reaches is not known, so nothing is said in `reach_days`.
-    trading="sessions",
+    trading="XNYS",
     adjustment="splits",
     lifecycle="retired",
     lifecycle_note="2024-08-31: use polygon, fmp or finnhub for the same data",

@@ -20,6 +20,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.times import first_date
 from ingest.providers import answers
@@ -72,7 +73,8 @@ facts = Facts(
     batch={"bars": SYMBOLS, "quotes": 1, "actions": SYMBOLS},
     # "Available for up to 15 years back"; the free plan has 12 months of it. Source: v2 docs.
     reach_days={"1d": 15 * 365},
-    trading="sessions",
+    trading="XNYS",
+    exchanges=EXCHANGES,
     paid={"quotes": "Professional"},
 )
 

@@ -66,7 +66,7 @@ facts = Facts(
         where_to_get="https://data.nasdaq.com/account/profile",
     ),
     batch={"bars": TICKERS, "observations": 1},
-    trading="sessions",
+    trading="XNYS",
     aliases=("quandl",),
 )
 

@@ -72,7 +72,7 @@ facts = Facts(
         "actions": 1,
     },
     # How far the free plan reaches back ("2 years") is unconfirmed: what lies beyond is refused as not entitled.
-    trading="sessions",
+    trading="XNYS",
     adjustment="none",
     paid={
         "trades": "Stocks Developer, or Currencies Starter",

@@ -20,6 +20,7 @@ from typing import Any
 
 from ingest.errors import FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import bar_open, seconds_of
+from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.symbols import is_pair
 from ingest.market.times import epoch_us, first_date
@@ -60,7 +61,8 @@ facts = Facts(
     batch={"bars": 1, "quotes": 1, "actions": 1},
     # "The requested range must be within the last 30 (1m), 60, 730 (1h) days", less one for the clock and the margins.
     reach_days={"1m": 29, "5m": 59, "15m": 59, "1h": 729},
-    trading="sessions",
+    trading="XNYS",
+    exchanges=EXCHANGES,
     adjustment="splits",
 )
 

@@ -56,7 +56,7 @@ def test_a_live_series_is_late_by_its_own_pace(farm, step, status, age, bars, qu
         assert found.age_s == age
 
 
-def test_a_market_with_sessions_is_stored_however_old_its_newest_row(farm, step, status):
+def test_a_market_with_sessions_is_late_by_the_bars_it_should_have_had_since(farm, step, status):
     followed(step, "bars", "AAPL", interval="1d", provider="nasdaq_data_link")
     step(
         plan_history,
@@ -70,7 +70,10 @@ def test_a_market_with_sessions_is_stored_however_old_its_newest_row(farm, step,
     assert status()["AAPL", "1d"].state == "loading"
     farm.run(within=LATER)
     found = status()["AAPL", "1d"]
-    assert (found.state, found.rows, found.owed) == ("stored", 21, 0)
+    assert (found.state, found.rows, found.owed) == ("late", 21, 0)
+    # The newest bar is Thursday's, January 31: Monday is the second session after it, Tuesday the third.
+    for day, state in ((1, "current"), (4, "current"), (5, "current"), (6, "late")):
+        assert status(datetime(2013, 2, day, tzinfo=UTC))["AAPL", "1d"].state == state
 
 
 def test_owed_history_counts_until_it_is_over_parts_included(farm, step, status):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 
 from ingest.errors import FixRequest, UnknownName
+from ingest.market.markets import CURRENCIES
 from ingest.market.symbols import is_instrument, is_pair, legs, validate
 
 PROVIDER = "alpha_vantage"
@@ -45,17 +46,6 @@ TOPICS = (
     *("economy_monetary", "economy_macro", "energy_transportation", "finance", "life_sciences", "manufacturing"),
     *("real_estate", "retail_wholesale", "technology"),
 )
-#: Codes of money that states issue: FX_* take these, DIGITAL_CURRENCY_* and CRYPTO_INTRADAY take one as `market`.
-#: Source: ISO 4217, whose codes https://www.alphavantage.co/physical_currency_list/ uses.
-_CODES = (
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF "
-    "CHF CLF CLP CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ "
-    "GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR "
-    "LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK "
-    "PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD STN SYP SZL THB TJS TMT TND TOP "
-    "TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW"
-)
-CURRENCIES = frozenset(_CODES.split())
 
 _ECONOMIC_OF = {f"{function}:{kind}" if kind else function: name for name, (function, kind) in ECONOMIC.items()}
 _TOPIC_OF = {f"TOPIC.{topic.upper().replace('_', '.')}": topic for topic in TOPICS}
