@@ -33,6 +33,7 @@ from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.backlog import Backlog, look_at
 from ingest.pipeline.bulkheads import Bulkheads
 from ingest.pipeline.claims import Claim
+from ingest.pipeline.gaps_now import owe_check
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.runs import settle
 from ingest.pipeline.schedule import Schedule
@@ -193,6 +194,8 @@ class Leader:
             dead_letters.write_letter(session, letter)
         if expired:
             log.warning("jobs_expired", count=expired)
+        if expired or lost.returned or lost.dead:
+            owe_check(session, datetime.now(UTC))
         if lost.returned or lost.reload or lost.dead:
             log.warning(
                 "leases_lost",
