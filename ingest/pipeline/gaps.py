@@ -1,7 +1,8 @@
 """Gaps: one bounded run that turns what is owed minus the ledger into jobs, and settles the days that are whole.
 
     gaps_owed      which days are owed            gaps_grid    what is missing of bars
-    gaps_windows   windows to ask for             this file    jobs, waits, and the ledger's states
+    gaps_windows   windows to ask for             gaps_trades  .. of trades
+    gaps_polls     what nobody can ask back       this file    jobs, waits, and the ledger's states
 
 Invariant: what a job is still to bring is not owed again; a day gets its next job after the wait of its attempts.
 """
@@ -22,9 +23,12 @@ from sqlalchemy.orm import Session
 from ingest.market.intervals import seconds_of
 from ingest.pipeline.context import Context
 from ingest.pipeline.entries import FETCH_PREFIX
-from ingest.pipeline.follow import JOB_ROWS
-from ingest.pipeline.gaps_grid import DayGaps, grid_gaps
+from ingest.pipeline.follow import JOB_ROWS, JOB_SPAN
+from ingest.pipeline.gaps_days import DayGaps
+from ingest.pipeline.gaps_grid import grid_gaps
 from ingest.pipeline.gaps_owed import DAY, Owed, plan_days
+from ingest.pipeline.gaps_polls import settle_without_jobs
+from ingest.pipeline.gaps_trades import trade_gaps
 from ingest.pipeline.gaps_windows import Ranges, Window, merged
 from ingest.pipeline.jobs import GAP_PREFIX, NewJob, insert_jobs
 from ingest.pipeline.terms import disabled
@@ -64,13 +68,17 @@ _ASKED = text("""
 #: Only a day that nothing was written to since it was looked at.
 _JUDGED = text("""
     UPDATE ledger SET confirmed = judged.confirmed, attempts = judged.attempts, next_at = NULL, updated_at = :now,
-        state = CASE WHEN NOT judged.is_whole OR ledger.stored <> final OR final + judged.confirmed < coalesce(expected, 0)
+        state = CASE
+            WHEN NOT judged.is_whole OR ledger.stored <> final OR final + judged.confirmed < coalesce(expected, 0)
             THEN state WHEN ledger.stored = 0 THEN 'empty_confirmed' ELSE 'verified' END
     FROM unnest(CAST(:days AS date[]), CAST(:confirmed AS integer[]), CAST(:attempts AS integer[]),
         CAST(:whole AS boolean[]), CAST(:stored AS integer[])) AS judged (day, confirmed, attempts, is_whole, stored)
     WHERE ledger.series_id = :series AND ledger.day = judged.day AND state IN ('planned', 'fetched')
         AND ledger.stored = judged.stored
 """)
+
+#: What can be asked back, by how it is looked at.
+LOOKS = {"bars": grid_gaps, "trades": trade_gaps}
 
 log = structlog.get_logger(__name__)
 
@@ -114,8 +122,9 @@ def check(context: Context, now: datetime, *, budget_s: float = BUDGET_S) -> Rep
         with context.sessions.begin() as session:
             followed, report.planned = plan_days(session, context.settings, now)
             pending, waiting = _pending(session)
+            report.settled += settle_without_jobs(session, now)
         off, room = disabled(context.settings), MOST_JOBS - waiting
-        for owed in (one for one in followed if one.dataset == "bars" and one.facts.name not in off):
+        for owed in (one for one in followed if one.dataset in LOOKS and one.facts.name not in off):
             if time.monotonic() > ends or room <= 0:
                 report.is_complete = False
                 break
@@ -145,31 +154,39 @@ class Gap:
 def missing_now(session: Session, config: Any, now: datetime) -> list[Gap]:
     """Return what is missing now, by series and newest first. Reads only, but for the days that came to be owed."""
     followed, _ = plan_days(session, config, now)
-    return [gap for owed in followed if owed.dataset == "bars" for gap in _listed(session, owed, now)]
+    return [gap for owed in followed if owed.dataset in LOOKS for gap in _listed(session, owed, now)]
 
 
 def _listed(session: Session, owed: Owed, now: datetime) -> Iterator[Gap]:
     asked = (owed.facts.name, owed.dataset, owed.instrument, owed.interval)
-    for day in grid_gaps(session, owed, now, waiting_too=True):
+    for day in LOOKS[owed.dataset](session, owed, now, waiting_too=True):
         for one in reversed(day.windows):
             yield Gap(*asked, one.start, one.end, one.rows, day.state, day.attempts, day.since, day.next_at)
 
 
 def _check_series(session: Session, owed: Owed, now: datetime, *, pending: Pending, room: int, report: Report) -> int:
     """Settle what is whole of a series and owe what is missing; return how many jobs that was."""
-    days = grid_gaps(session, owed, now)
+    days = LOOKS[owed.dataset](session, owed, now)
     report.settled += _settle(session, owed, days, now)
     ask = f"{FETCH_PREFIX}{owed.facts.name}", owed.dataset, owed.instrument, owed.interval
     promised = pending.get(ask, Ranges(""))
     single = [one for day in reversed(days) for one in day.windows if not promised.touch(one.start, one.end)]
-    width = timedelta(seconds=seconds_of(owed.interval))
-    windows = merged(single, longest=JOB_ROWS * width, bridge=owed.facts.page_rows * width)[-room:]
+    longest, bridge = _spans(owed)
+    windows = merged(single, longest=longest, bridge=bridge)[-room:]
     report.rows += sum(one.rows for one in windows)
     made = insert_jobs(session, [_job(owed, one, now) for one in windows])
     asked = [day for day in days if any(_is_in(one, windows, promised) for one in day.windows)]
     _note_asked(session, owed, asked, now)
     report.jobs += made
     return made
+
+
+def _spans(owed: Owed) -> tuple[timedelta, timedelta]:
+    """Return how long a job's window may be, and what lies between two gaps that are asked for together: a request."""
+    if not owed.interval:
+        return JOB_SPAN[owed.dataset], timedelta(0)
+    width = timedelta(seconds=seconds_of(owed.interval))
+    return JOB_ROWS * width, owed.facts.page_rows * width
 
 
 def _is_in(one: Window, windows: Sequence[Window], promised: Ranges) -> bool:

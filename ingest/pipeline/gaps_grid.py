@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -17,45 +17,19 @@ from sqlalchemy.orm import Session
 from ingest.market.calendars import expected_opens
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.pipeline.follow import JOB_ROWS
+from ingest.pipeline.gaps_days import DayGaps, open_days
 from ingest.pipeline.gaps_owed import DAY, Owed
 from ingest.pipeline.gaps_windows import Ranges, Window, missing_of, runs_of
 from models.evidence import CONFIRM_AFTER
-from models.ledger import SETTLED
 
 #: Days looked at in one run, of a series whose rows are many; a series of daily bars gets as many as two jobs hold.
 _MOST_DAYS = 400
-_OPEN_DAYS = text(f"""
-    SELECT day, expected, stored, final, confirmed, state, attempts, next_at, job_id, updated_at,
-        once::text AS once, twice::text AS twice
-    FROM ledger WHERE series_id = :series AND state NOT IN {SETTLED} AND day <= :today
-        AND (next_at IS NULL OR next_at <= :until) ORDER BY day DESC LIMIT :most
-""")
 _FINAL_ROWS = text("""
     SELECT ts FROM unnest(CAST(:days AS date[])) AS day
     JOIN bars ON series_id = :series AND ts >= day::timestamp AT TIME ZONE 'UTC'
         AND ts < (day + 1)::timestamp AT TIME ZONE 'UTC'
     WHERE ts >= :first AND ts < :past AND is_final
 """)
-
-
-@dataclass(frozen=True, slots=True)
-class DayGaps:
-    """An open day: what is missing of it, by now, and what the ledger said. `later`: not to be asked for yet.
-
-    `is_whole`: nothing is missing but `confirmed`; `is_over`: the day has settled, and none of it is out of reach.
-    """
-
-    day: date
-    state: str
-    windows: Sequence[Window]
-    attempts: int
-    next_at: datetime | None
-    since: datetime
-    stored: int = 0
-    known_confirmed: int = 0
-    confirmed: int = 0
-    is_whole: bool = False
-    is_over: bool = False
 
 
 @dataclass(slots=True)
@@ -77,9 +51,7 @@ def grid_gaps(session: Session, owed: Owed, now: datetime, *, waiting_too: bool 
     """
     width = timedelta(seconds=seconds_of(owed.interval))
     most = max(_MOST_DAYS, 2 * JOB_ROWS * width // DAY)
-    until = datetime.max.replace(tzinfo=UTC) if waiting_too else now
-    asked = {"series": owed.id, "today": now.date(), "until": until, "most": most}
-    days = session.execute(_OPEN_DAYS, asked).all()
+    days = open_days(session, owed, now, most=most, waiting_too=waiting_too)
     clock = _Clock(now, now - timedelta(seconds=owed.facts.settle_s + owed.facts.lag_s))
     rows = _final_rows(session, owed, [one.day for one in days if one.stored and one.state != "suspect"])
     return [_gaps_of(one, owed, width, clock, rows) for one in days]

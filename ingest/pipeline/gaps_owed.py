@@ -23,6 +23,8 @@ from ingest.settings import Settings
 from models import Series
 
 DAY = timedelta(days=1)
+#: The others come when something happens: of no day anybody can say that it must have one.
+PLANNED: tuple[Dataset, ...] = ("bars", "trades", "quotes", "books")
 _MICROSECOND = timedelta(microseconds=1)
 #: Inserts what is new. Of a day that is known only the expectation changes, and whether it can be had after all.
 _INSERT = text("""
@@ -97,6 +99,8 @@ def _owed(config: Settings, series: Series, now: datetime) -> Owed | None:
     facts = providers.get(series.provider).facts
     dataset: Dataset = series.dataset  # type: ignore[assignment]
     back = DEFAULT_SINCE[dataset]
+    if dataset not in PLANNED:
+        return None
     if series.since is not None:
         start = series.since
     elif back is not None:

@@ -10,8 +10,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = re.compile(r'"([^"]+)"')
 
 
@@ -42,6 +43,15 @@ class Ranges:
         """Say whether one of them overlaps `[start, end)`."""
         at = bisect_left(self._starts, end) - 1
         return at >= 0 and start < self._ends[at]
+
+    def without(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """Return what none of them holds of `[start, end)`, ascending."""
+        left = []
+        for begins, ends in zip(self._starts, self._ends, strict=True):
+            if start < min(begins, end):
+                left.append((start, min(begins, end)))
+            start = max(start, ends)
+        return [*left, (start, end)] if start < end else left
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +107,14 @@ def merged(windows: Sequence[Window], *, longest: timedelta, bridge: timedelta) 
             found[-1] = Window(before.start, one.end, before.rows + one.rows, attempts, job_id)
         else:
             found.append(one)
+    return found
+
+
+def cut(start: datetime, end: datetime, span: timedelta) -> list[tuple[datetime, datetime]]:
+    """Return `[start, end)` cut along the grid of `span` since 1970."""
+    found = []
+    while start < end:
+        past = min(end, _EPOCH + ((start - _EPOCH) // span + 1) * span)
+        found.append((start, past))
+        start = past
     return found

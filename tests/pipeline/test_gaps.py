@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.pipeline.gaps import check
+from ingest.pipeline.gaps import check, missing_now
 from tests.pipeline.farm import DAY, bars_call
 
 WHOLE = 24 * 60
+MINUTE = timedelta(minutes=1)
 #: Two days and a half hour after DAY: DAY and the day after it are over, and today has just begun.
 NOW = DAY + timedelta(days=2, minutes=30)
 
@@ -108,7 +110,7 @@ def test_a_suspect_day_is_asked_for_at_once_and_whole(farm):
     farm.change("DELETE FROM bars WHERE extract(minute FROM ts) = 7")
     farm.change("UPDATE ledger SET state = 'suspect', once = '{}', twice = '{}', attempts = 0, next_at = now()")
     assert check(farm.context, datetime.now(UTC)).jobs == 1
-    farm.run()
+    farm.run(within=timedelta(minutes=1))
     assert days_of(farm) == [("verified", WHOLE, WHOLE, 0)]
 
 
@@ -161,3 +163,24 @@ def test_days_beyond_the_providers_reach_are_unavailable(farm):
     assert states[0] == "unavailable"
     assert states[-1] == "planned"
     assert "newest 720 bars" in farm.value("SELECT note FROM ledger ORDER BY day LIMIT 1")
+
+
+def test_any_rows_that_are_missing_are_fetched_and_none_else(farm):
+    follow(farm, until=DAY + timedelta(days=1))
+    farm.owe("binance", bars_call(minutes=WHOLE))
+    farm.run()
+    chance = random.Random(7)
+    for _ in range(3):
+        gone = sorted(chance.sample(range(WHOLE), chance.randint(1, 40)))
+        farm.change(
+            "WITH gone AS (DELETE FROM bars WHERE (extract(epoch FROM ts)::bigint / 60) % 1440 = ANY(:gone)"
+            " RETURNING 1) UPDATE ledger SET state = 'fetched', once = '{}', attempts = 0, next_at = NULL,"
+            " stored = stored - (SELECT count(*) FROM gone), final = final - (SELECT count(*) FROM gone)",
+            gone=gone,
+        )
+        with farm.context.sessions() as session:
+            found = missing_now(session, farm.context.settings, NOW)
+        minutes = [(one.start - DAY) // MINUTE + at for one in found for at in range(one.rows)]
+        assert sorted(minutes) == gone
+        assert heal(farm) == 1
+        assert days_of(farm) == [("verified", WHOLE, WHOLE, 0)]
