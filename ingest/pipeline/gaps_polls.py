@@ -1,7 +1,7 @@
 """Days that are settled without a job: quotes and books, which can't be asked back, and values that were answered.
 
-Deliberately not here: what can be asked for (gaps_grid, gaps_trades). Invariant: a poll that was missed is never made up
-for; its day is unavailable, and says how many there were.
+Deliberately not here: what can be asked for (gaps_grid, gaps_trades). Invariant: a poll that was missed is never
+made up for; its day is unavailable, and says how many there were.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def settle_without_jobs(session: Session, now: datetime) -> int:
     """Settle the days of quotes, books and observations that are over; return how many."""
     today = (now - _AFTER).astimezone(UTC).date()
     asked = {"today": today, "now": now}
-    settled = session.execute(_VALUES, asked).rowcount
+    settled = session.connection().execute(_VALUES, asked).rowcount
     if session.scalar(_ANY_OPEN, asked):
-        settled += session.execute(_POLLS, asked).rowcount
-    return int(settled)
+        settled += session.connection().execute(_POLLS, asked).rowcount
+    return settled

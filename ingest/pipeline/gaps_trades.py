@@ -7,7 +7,7 @@ numbers have no hole and answers covered it, or where two answers did.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import text
@@ -23,12 +23,23 @@ from models.evidence import CONFIRM_AFTER
 _MOST_DAYS = 14
 _SPAN = JOB_SPAN["trades"]
 _MICROSECOND = timedelta(microseconds=1)
-#: A day's neighbours in it too: a trade that is missing at midnight is a hole between two days.
+
+Stretch = tuple[datetime, datetime]
+#: Within a day. Between two days a trade may be missing before the first or after the last one (_EDGES).
 _HOLES = text("""
     SELECT before, ts FROM (
         SELECT ts, trade_id, lag(ts) OVER numbers AS before, lag(trade_id) OVER numbers AS number_before
         FROM trades WHERE series_id = :series AND ts >= :first AND ts < :past WINDOW numbers AS (ORDER BY trade_id)
     ) AS numbered WHERE trade_id - number_before > 1 ORDER BY ts
+""")
+#: The first and the last trade of a day, and the numbers of those before and after it.
+_EDGES = text("""
+    SELECT min(ts) AS first_ts, max(ts) AS last_ts, min(trade_id) AS first_id, max(trade_id) AS last_id,
+        (SELECT max(trade_id) FROM trades WHERE series_id = :series AND ts < :first
+            AND ts >= :first - interval '1 day') AS id_before,
+        (SELECT min(trade_id) FROM trades WHERE series_id = :series AND ts >= :past
+            AND ts < :past + interval '1 day') AS id_after
+    FROM trades WHERE series_id = :series AND ts >= :first AND ts < :past
 """)
 
 
@@ -46,32 +57,42 @@ def _gaps_of(session: Session, row: Any, owed: Owed, now: datetime) -> DayGaps:
     is_over = past == ends == owed.bounds(row.day, ends + DAY)[1]
     if first >= past:
         return DayGaps(row.day, row.state, (), *said, is_over=is_over)
-    once = Ranges(row.once)
-    if row.state == "suspect":
-        left, holes = [(first, past)], []
-    else:
-        left = once.without(first, past)
-        holes = _holes(session, row, owed, past) if row.stored and is_over else []
-        if owed.facts.trade_ids != "contiguous" and not left:
-            left = Ranges(row.twice).without(first, min(past, now - CONFIRM_AFTER))
-    twice = Ranges(row.twice)
-    open_holes = [one for one in holes if not twice.hold(*one)]
-    pieces = [piece for one in _joined([*left, *open_holes]) for piece in cut(*one, _SPAN)]
+    left = _left(session, row, owed, (first, past), now=now, is_over=is_over)
+    pieces = [piece for one in _joined(left) for piece in cut(*one, _SPAN)]
     windows = [Window(start, end, 0, row.attempts, row.job_id) for start, end in pieces]
     return DayGaps(row.day, row.state, windows, *said, is_whole=not windows, is_over=is_over and begins == first)
 
 
-def _holes(session: Session, row: Any, owed: Owed, past: datetime) -> list[tuple[datetime, datetime]]:
-    """Return the stretches between the trades on both sides of each hole, both sides included."""
+def _left(
+    session: Session, row: Any, owed: Owed, bounds: tuple[datetime, datetime], *, now: datetime, is_over: bool
+) -> list[Stretch]:
+    """Return the stretches of a day that are not proven yet."""
+    first, past = bounds
+    if row.state == "suspect":
+        return [bounds]
+    left, twice = Ranges(row.once).without(first, past), Ranges(row.twice)
     if owed.facts.trade_ids != "contiguous":
-        return []
-    opens = datetime(row.day.year, row.day.month, row.day.day, tzinfo=UTC)
-    asked = {"series": owed.id, "first": opens, "past": past}
-    return [(before, max(before, ts) + _MICROSECOND) for before, ts in session.execute(_HOLES, asked)]
+        return left or twice.without(first, min(past, now - CONFIRM_AFTER))
+    if not row.stored or not is_over:
+        return left
+    asked = {"series": owed.id, "first": first, "past": past}
+    holes = [(before, max(before, ts) + _MICROSECOND) for before, ts in session.execute(_HOLES, asked)]
+    start, end = _numbered(session, asked)
+    outside = [piece for one in left for piece in ((one[0], min(one[1], start)), (max(one[0], end), one[1]))]
+    return [one for one in outside if one[0] < one[1]] + [one for one in holes if not twice.hold(*one)]
 
 
-def _joined(stretches: Sequence[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    joined: list[tuple[datetime, datetime]] = []
+def _numbered(session: Session, asked: dict[str, Any]) -> Stretch:
+    """Return the stretch in which nothing but a hole in the numbers can be missing."""
+    edge = session.execute(_EDGES, asked).one()
+    if edge.first_ts is None:
+        return asked["first"], asked["first"]
+    start = asked["first"] if edge.id_before == edge.first_id - 1 else edge.first_ts
+    return start, asked["past"] if edge.id_after == edge.last_id + 1 else edge.last_ts
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    joined: list[Stretch] = []
     for start, end in sorted(stretches):
         if joined and start <= joined[-1][1]:
             joined[-1] = joined[-1][0], max(joined[-1][1], end)

@@ -33,12 +33,20 @@ def heal(farm, *, runs=6):
     raise AssertionError(farm.select("SELECT * FROM ledger"))
 
 
-@pytest.mark.parametrize(("provider", "instrument", "runs"), [("binance", "BTC-USDT", 1), ("kraken", "BTC-USD", 2)])
-def test_trades_are_asked_for_until_they_are_covered_by_number_or_twice(farm, provider, instrument, runs):
-    follow(farm, "trades", provider=provider, instrument=instrument, until=DAY + timedelta(minutes=20))
-    assert heal(farm) == runs
+def test_trades_that_are_counted_are_verified_by_their_numbers_once_their_ends_are_covered(farm):
+    follow(farm, "trades", until=DAY + timedelta(minutes=20))
+    assert heal(farm) == 2
     assert farm.value("SELECT state FROM ledger") == "verified"
-    assert farm.value("SELECT stored FROM ledger") == farm.value("SELECT count(*) FROM trades") > 0
+    assert farm.value("SELECT stored FROM ledger") == farm.value("SELECT count(*) FROM trades") > 10_000
+    windows = farm.select("SELECT kwargs->>'start', kwargs->>'end' FROM jobs WHERE key LIKE 'gap:%:2:%' ORDER BY 1")
+    assert windows[0][0] == DAY.isoformat()
+    assert [end < "2024-03-05T00:00:01" or start > "2024-03-05T00:19:59" for start, end in windows] == [True, True]
+
+
+def test_trades_that_are_not_counted_are_verified_by_two_answers(farm):
+    follow(farm, "trades", provider="kraken", instrument="BTC-USD", until=DAY + timedelta(minutes=2))
+    assert heal(farm) >= 2
+    assert farm.select("SELECT state, twice @> once FROM ledger") == [("verified", True)]
 
 
 def test_a_hole_in_the_numbers_of_trades_is_asked_for_by_the_times_of_its_neighbours(farm):
