@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from commands.terminal import FINDINGS, OK, Json, err, fail, open_context, out, print_json, wake
-from ingest.pipeline.gaps import check, missing_now
+from ingest.pipeline.gaps import check
+from ingest.pipeline.gaps_listed import missing_now
 from ingest.settings import settings
 from ingest.telemetry import setup_logs
 from local.shown_gaps import gaps_table

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from rich.table import Table
 
-from ingest.pipeline.gaps import Gap
+from ingest.pipeline.gaps_listed import Gap
 
 
 def gaps_table(found: Sequence[Gap], now: datetime) -> Table:
@@ -21,7 +21,7 @@ def gaps_table(found: Sequence[Gap], now: datetime) -> Table:
     for one in found:
         series = " ".join(filter(None, (one.provider, one.dataset, one.instrument, one.interval)))
         following = "now" if one.next_at is None or one.next_at <= now else _moment(one.next_at)
-        stretch = (_moment(one.start), _moment(one.end), f"{one.rows:,}")
+        stretch = (_moment(one.start), _moment(one.end), f"{one.rows:,}" if one.rows else "?")
         table.add_row(series, *stretch, one.state, _moment(one.since), str(one.attempts), following)
     return table
 

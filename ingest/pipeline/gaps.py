@@ -52,10 +52,11 @@ _PENDING = text("""
     SELECT task, kwargs->>'dataset' AS dataset, names.instrument, coalesce(kwargs->>'interval', '') AS interval,
         range_agg(tstzrange((kwargs->>'start')::timestamptz, coalesce((kwargs->>'end')::timestamptz, '9999-01-01Z')))
             ::text AS windows, count(*) FILTER (WHERE key LIKE :gaps) AS gaps
-    FROM jobs, jsonb_array_elements_text((kwargs->'instruments')::jsonb) AS names (instrument)
+    FROM jobs, jsonb_array_elements_text(CASE WHEN jsonb_typeof(kwargs->'instruments') = 'array'
+        THEN kwargs->'instruments' ELSE '[]' END) AS names (instrument)
     WHERE lane = 'backfill' AND state IN ('due', 'leased', 'fetched')
-        AND CASE WHEN kwargs->>'start' ~ '^\\d{4}-\\d\\d-\\d\\dT' THEN kwargs->>'start' < coalesce(kwargs->>'end', '9')
-            ELSE false END
+        AND kwargs->>'start' ~ :moment AND coalesce(kwargs->>'end', '9999-01-01T') ~ :moment
+        AND kwargs->>'start' < coalesce(kwargs->>'end', '9')
     GROUP BY 1, 2, 3, 4
 """)
 _ASKED = text("""
@@ -132,36 +133,6 @@ def check(context: Context, now: datetime, *, budget_s: float = BUDGET_S) -> Rep
                 room -= _check_series(session, owed, now, pending=pending, room=room, report=report)
     log.info("gaps_checked", **report.summary())
     return report
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A stretch `[start, end)` of a series in which `rows` are missing, known since `since`. `next_at`: None is now."""
-
-    provider: str
-    dataset: str
-    instrument: str
-    interval: str
-    start: datetime
-    end: datetime
-    rows: int
-    state: str
-    attempts: int
-    since: datetime
-    next_at: datetime | None
-
-
-def missing_now(session: Session, config: Any, now: datetime) -> list[Gap]:
-    """Return what is missing now, by series and newest first. Reads only, but for the days that came to be owed."""
-    followed, _ = plan_days(session, config, now)
-    return [gap for owed in followed if owed.dataset in LOOKS for gap in _listed(session, owed, now)]
-
-
-def _listed(session: Session, owed: Owed, now: datetime) -> Iterator[Gap]:
-    asked = (owed.facts.name, owed.dataset, owed.instrument, owed.interval)
-    for day in LOOKS[owed.dataset](session, owed, now, waiting_too=True):
-        for one in reversed(day.windows):
-            yield Gap(*asked, one.start, one.end, one.rows, day.state, day.attempts, day.since, day.next_at)
 
 
 def _check_series(session: Session, owed: Owed, now: datetime, *, pending: Pending, room: int, report: Report) -> int:
@@ -259,7 +230,7 @@ def _settle(session: Session, owed: Owed, days: Sequence[DayGaps], now: datetime
 
 def _pending(session: Session) -> tuple[Pending, int]:
     """Return which windows jobs are still to bring, by what they ask for, and how many jobs for gaps wait."""
-    rows = session.execute(_PENDING, {"gaps": f"{GAP_PREFIX}%"}).all()
+    rows = session.execute(_PENDING, {"gaps": f"{GAP_PREFIX}%", "moment": r"^\d{4}-\d\d-\d\dT"}).all()
     return {tuple(row[:4]): Ranges(row.windows) for row in rows}, sum(row.gaps for row in rows)
 
 

@@ -46,7 +46,7 @@ class DayGaps:
 
 
 def open_days(session: Session, owed: Owed, now: datetime, *, most: int, waiting_too: bool) -> Sequence[Any]:
-    """Return rows of the ledger, newest first: those whose turn it is, or all; `most` of them."""
+    """Return rows of the ledger, newest first: `most` of those whose turn it is, or (`waiting_too`) all."""
     until = datetime.max.replace(tzinfo=UTC) if waiting_too else now
-    asked = {"series": owed.id, "today": now.date(), "until": until, "most": most}
+    asked = {"series": owed.id, "today": now.date(), "until": until, "most": None if waiting_too else most}
     return session.execute(_OPEN_DAYS, asked).all()

@@ -18,12 +18,14 @@ from ingest.market.calendars import expected_opens
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.pipeline.follow import JOB_ROWS
 from ingest.pipeline.gaps_days import DayGaps, open_days
-from ingest.pipeline.gaps_owed import DAY, Owed
+from ingest.pipeline.gaps_owed import DAY, Owed, midnight
 from ingest.pipeline.gaps_windows import Ranges, Window, missing_of, runs_of
 from models.evidence import CONFIRM_AFTER
 
 #: Days looked at in one run, of a series whose rows are many; a series of daily bars gets as many as two jobs hold.
 _MOST_DAYS = 400
+#: A bar becomes final with the poll after it has settled, an interval later: until then it is on its way.
+_NEXT_POLL = timedelta(minutes=15)
 _FINAL_ROWS = text("""
     SELECT ts FROM unnest(CAST(:days AS date[])) AS day
     JOIN bars ON series_id = :series AND ts >= day::timestamp AT TIME ZONE 'UTC'
@@ -45,14 +47,15 @@ class _Clock:
 
 
 def grid_gaps(session: Session, owed: Owed, now: datetime, *, waiting_too: bool = False) -> list[DayGaps]:
-    """Return a series' open days, newest first: those whose turn it is, or (`waiting_too`) all that fit into one run.
+    """Return a series' open days, newest first: those whose turn it is, or (`waiting_too`) all.
 
     Cost: an index scan over open days, and the rows of those that are partly stored.
     """
     width = timedelta(seconds=seconds_of(owed.interval))
     most = max(_MOST_DAYS, 2 * JOB_ROWS * width // DAY)
     days = open_days(session, owed, now, most=most, waiting_too=waiting_too)
-    clock = _Clock(now, now - timedelta(seconds=owed.facts.settle_s + owed.facts.lag_s))
+    settles = timedelta(seconds=owed.facts.settle_s + owed.facts.lag_s)
+    clock = _Clock(now, now - settles - min(2 * width, _NEXT_POLL))
     rows = _final_rows(session, owed, [one.day for one in days if one.stored and one.state != "suspect"])
     return [_gaps_of(one, owed, width, clock, rows) for one in days]
 
@@ -60,7 +63,7 @@ def grid_gaps(session: Session, owed: Owed, now: datetime, *, waiting_too: bool 
 def _final_rows(session: Session, owed: Owed, days: Sequence[date]) -> set[datetime]:
     if not days:
         return set()
-    bounds = {"first": min(days), "past": max(days) + DAY}
+    bounds = {"first": midnight(min(days)), "past": midnight(max(days) + DAY)}
     return set(session.scalars(_FINAL_ROWS, {"series": owed.id, "days": list(days), **bounds}))
 
 

@@ -70,7 +70,7 @@ class Owed:
 
     def bounds(self, day: date, now: datetime) -> tuple[datetime, datetime]:
         """Return the part of a day that is owed by `now`; its end lies before its start where that is nothing."""
-        opens = datetime(day.year, day.month, day.day, tzinfo=UTC)
+        opens = midnight(day)
         return max(opens, self.start), min(opens + DAY, self.until or now, now)
 
 
@@ -120,17 +120,17 @@ def _owed(config: Settings, series: Series, now: datetime) -> Owed | None:
         series.interval,
         calendar,
         start.astimezone(UTC),
-        series.until,
+        series.until.astimezone(UTC) if series.until is not None else None,
         reach,
     )
 
 
 def _plan(session: Session, config: Settings, series: Series, owed: Owed, now: datetime) -> int:
     """Plan the days before and behind those that are planned; return how many."""
-    first, past = owed.start.date(), min(now, owed.until or now).date() + DAY
+    first, past = owed.start.date(), (min(now, owed.until or now) - _MICROSECOND).date() + DAY
     if series.planned_until is not None and past < series.planned_until:  # its name ended since
         session.execute(_FORGET, {"series": owed.id, "last": past - DAY})
-        _remember(session, owed.id, first, past)
+        series.planned_until = max(past - DAY, first)  # of its last day a part is expected
     why = _Why(config, owed)
     days: dict[date, int | None] = {}
     for begin, end in _new(series, first, past):
@@ -185,7 +185,7 @@ def _new(series: Series, first: date, past: date) -> Iterator[tuple[date, date]]
 def _expected(owed: Owed, first: date, past: date) -> Mapping[date, int | None]:
     if not owed.interval:
         return {first + at * DAY: None for at in range((past - first).days)}
-    begin, end = owed.bounds(first, datetime.max.replace(tzinfo=UTC))[0], _midnight(past)
+    begin, end = owed.bounds(first, datetime.max.replace(tzinfo=UTC))[0], midnight(past)
     return dict(expected_by_day(owed.calendar, owed.interval, begin, min(end, owed.until or end)))
 
 
@@ -193,5 +193,6 @@ def _remember(session: Session, series_id: int, first: date | None, past: date |
     session.execute(update(Series).where(Series.id == series_id).values(planned_from=first, planned_until=past))
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return when a UTC day begins."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

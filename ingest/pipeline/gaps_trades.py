@@ -44,7 +44,7 @@ _EDGES = text("""
 
 
 def trade_gaps(session: Session, owed: Owed, now: datetime, *, waiting_too: bool = False) -> list[DayGaps]:
-    """Return a series' open days, newest first: those whose turn it is, or (`waiting_too`) as many of all."""
+    """Return a series' open days, newest first: those whose turn it is, or (`waiting_too`) all."""
     days = open_days(session, owed, now, most=_MOST_DAYS, waiting_too=waiting_too)
     return [_gaps_of(session, one, owed, now) for one in days]
 

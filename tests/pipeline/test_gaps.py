@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.pipeline.gaps import check, missing_now
+from ingest.pipeline.gaps import check
+from ingest.pipeline.gaps_listed import missing_now
 from tests.pipeline.farm import DAY, bars_call
 
 WHOLE = 24 * 60
@@ -184,3 +185,23 @@ def test_any_rows_that_are_missing_are_fetched_and_none_else(farm):
         assert sorted(minutes) == gone
         assert heal(farm) == 1
         assert days_of(farm) == [("verified", WHOLE, WHOLE, 0)]
+
+
+def test_days_after_the_end_of_a_name_are_owed_no_more(farm):
+    follow(farm)
+    check(farm.context, NOW)
+    assert len(days_of(farm)) == 3
+    farm.change("UPDATE series SET until = :until", until=DAY + timedelta(days=1, hours=1))
+    check(farm.context, NOW)
+    assert [expected for _, expected, *_ in days_of(farm)] == [WHOLE, 60]
+    assert check(farm.context, NOW + timedelta(days=400)).planned == 0
+
+
+def test_an_earlier_since_extends_what_is_owed_to_before(farm):
+    follow(farm, since=DAY + timedelta(hours=6), until=DAY + timedelta(days=1))
+    heal(farm)
+    farm.change("UPDATE series SET since = :since", since=DAY - timedelta(hours=1))
+    assert check(farm.context, NOW).planned == 2
+    assert days_of(farm) == [("planned", 60, 0, 0), ("fetched", WHOLE, 18 * 60, 0)]
+    heal(farm)
+    assert days_of(farm) == [("verified", 60, 60, 0), ("verified", WHOLE, WHOLE, 0)]
