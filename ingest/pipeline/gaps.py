@@ -125,12 +125,14 @@ def check(context: Context, now: datetime, *, budget_s: float = BUDGET_S) -> Rep
             pending, waiting = _pending(session)
             report.settled += settle_without_jobs(session, now)
         off, room = disabled(context.settings), MOST_JOBS - waiting
-        for owed in (one for one in followed if one.dataset in LOOKS and one.facts.name not in off):
+        asked = [one for one in followed if one.dataset in LOOKS and one.facts.name not in off]
+        for left, owed in zip(range(len(asked), 0, -1), asked, strict=True):
             if time.monotonic() > ends or room <= 0:
                 report.is_complete = False
                 break
+            share = -(-room // left)  # so that each gets its newest days before anybody's old ones
             with context.sessions.begin() as session:
-                room -= _check_series(session, owed, now, pending=pending, room=room, report=report)
+                room -= _check_series(session, owed, now, pending=pending, room=share, report=report)
     log.info("gaps_checked", **report.summary())
     return report
 

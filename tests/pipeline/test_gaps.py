@@ -203,5 +203,16 @@ def test_an_earlier_since_extends_what_is_owed_to_before(farm):
     farm.change("UPDATE series SET since = :since", since=DAY - timedelta(hours=1))
     assert check(farm.context, NOW).planned == 2
     assert days_of(farm) == [("planned", 60, 0, 0), ("fetched", WHOLE, 18 * 60, 0)]
-    heal(farm)
+    farm.run(within=timedelta(hours=1))
     assert days_of(farm) == [("verified", 60, 60, 0), ("verified", WHOLE, WHOLE, 0)]
+
+
+def test_every_series_gets_its_newest_days_before_any_gets_its_old_ones(farm, monkeypatch):
+    monkeypatch.setattr("ingest.pipeline.gaps.MOST_JOBS", 4)
+    for name in ("BTC-USDT", "ETH-USDT"):
+        follow(farm, instrument=name, since=DAY - timedelta(days=60), until=DAY)
+    assert check(farm.context, NOW).jobs == 4
+    owed = farm.select("SELECT kwargs->'instruments'->>0, kwargs->>'end' FROM jobs ORDER BY due_at, 1")
+    assert [name for name, _ in owed] == ["BTC-USDT", "ETH-USDT"] * 2
+    assert owed[0][1] == owed[1][1] == DAY.isoformat()
+    assert check(farm.context, NOW).jobs == 0
