@@ -145,7 +145,9 @@ def _check_series(session: Session, owed: Owed, now: datetime, *, pending: Pendi
     promised = pending.get(ask, Ranges(""))
     single = [one for day in reversed(days) for one in day.windows if not promised.touch(one.start, one.end)]
     longest, bridge = _spans(owed)
-    windows = merged(single, longest=longest, bridge=bridge)[-room:]
+    every = merged(single, longest=longest, bridge=bridge)
+    windows = every[-room:]
+    report.is_complete &= len(windows) == len(every)
     report.rows += sum(one.rows for one in windows)
     made = insert_jobs(session, [_job(owed, one, now) for one in windows])
     asked = [day for day in days if any(_is_in(one, windows, promised) for one in day.windows)]

@@ -40,6 +40,8 @@ _INSERT = text("""
             WHEN known.state IN ('verified', 'empty_confirmed') AND known.deleted_at IS NULL
                 AND known.final + known.confirmed < excluded.expected THEN 'fetched'
             ELSE known.state END,
+        attempts = CASE WHEN known.state IN ('verified', 'empty_confirmed') THEN 0 ELSE known.attempts END,
+        next_at = CASE WHEN known.state IN ('verified', 'empty_confirmed') THEN NULL ELSE known.next_at END,
         note = CASE WHEN known.state = 'unavailable' AND known.stored = 0 THEN excluded.note ELSE known.note END
     WHERE known.expected IS DISTINCT FROM excluded.expected OR (known.state = 'unavailable' AND known.stored = 0)
 """)
