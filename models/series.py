@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 
 from sqlalchemy import Identity, Integer, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
@@ -31,7 +31,7 @@ class Series(Base):
     renamed_to: Mapped[str | None]
     #: for bars, what is already worked into the provider's prices; NULL where it was not known
     adjustment: Mapped[str | None]
-    #: the ledger has a row for each day `[planned_from, planned_until)` that is owed
-    planned_from: Mapped[date | None]
-    planned_until: Mapped[date | None]
+    #: the ledger says what is owed of `[planned_from, planned_until)`
+    planned_from: Mapped[datetime | None]
+    planned_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

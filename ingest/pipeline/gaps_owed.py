@@ -38,12 +38,14 @@ _INSERT = text("""
         state = CASE
             WHEN known.state = 'unavailable' AND known.stored = 0 THEN excluded.state
             WHEN known.state IN ('verified', 'empty_confirmed') AND known.deleted_at IS NULL
-                AND known.final + known.confirmed < excluded.expected THEN 'fetched'
+                AND (known.final + known.confirmed < excluded.expected
+                    OR (excluded.expected IS NULL AND known.day = CAST(:again AS date))) THEN 'fetched'
             ELSE known.state END,
         attempts = CASE WHEN known.state IN ('verified', 'empty_confirmed') THEN 0 ELSE known.attempts END,
         next_at = CASE WHEN known.state IN ('verified', 'empty_confirmed') THEN NULL ELSE known.next_at END,
         note = CASE WHEN known.state = 'unavailable' AND known.stored = 0 THEN excluded.note ELSE known.note END
     WHERE known.expected IS DISTINCT FROM excluded.expected OR (known.state = 'unavailable' AND known.stored = 0)
+        OR known.day = CAST(:again AS date)
 """)
 _REFUSE = text(
     "UPDATE ledger SET state = 'unavailable', note = :why, updated_at = :now"
@@ -106,7 +108,7 @@ def _owed(config: Settings, series: Series, now: datetime) -> Owed | None:
     if series.since is not None:
         start = series.since
     elif back is not None:
-        start = (series.created_at - back).replace(hour=0, minute=0, second=0, microsecond=0)
+        start = (series.created_at.astimezone(UTC) - back).replace(hour=0, minute=0, second=0, microsecond=0)
     else:
         return None
     kept_days = int(getattr(config, f"tickfarm_keep_{dataset}_days"))
@@ -129,14 +131,14 @@ def _owed(config: Settings, series: Series, now: datetime) -> Owed | None:
 
 def _plan(session: Session, config: Settings, series: Series, owed: Owed, now: datetime) -> int:
     """Plan the days before and behind those that are planned; return how many."""
-    first, past = owed.start.date(), (min(now, owed.until or now) - _MICROSECOND).date() + DAY
-    if series.planned_until is not None and past < series.planned_until:  # its name ended since
-        session.execute(_FORGET, {"series": owed.id, "last": past - DAY})
-        series.planned_until = max(past - DAY, first)  # of its last day a part is expected
-    why = _Why(config, owed)
+    past = min(owed.until or datetime.max.replace(tzinfo=UTC), midnight(now.date() + DAY))
+    first, last = owed.start.date(), (past - _MICROSECOND).date()
     days: dict[date, int | None] = {}
-    for begin, end in _new(series, first, past):
-        days |= _expected(owed, begin, end)
+    for begin, end in _new(series, owed.start, past):
+        days |= _expected(owed, max(begin, first), min(end, last) + DAY)
+    if series.planned_until is not None and past < series.planned_until:  # its name ended since
+        session.execute(_FORGET, {"series": owed.id, "last": last})
+    why = _Why(config, owed)
     if days:
         session.execute(
             _INSERT,
@@ -148,12 +150,13 @@ def _plan(session: Session, config: Settings, series: Series, owed: Owed, now: d
                 "reach": why.before,
                 "beyond": why.state,
                 "why": why.note,
+                "again": series.planned_from and series.planned_from.astimezone(UTC).date(),
             },
         )
     if owed.reach is not None and not why.is_retired:
         session.execute(_OUT_OF_REACH, {"series": owed.id, "reach": owed.reach.date(), "why": why.note, "now": now})
-    if (first, past) != (series.planned_from, series.planned_until):
-        _remember(session, owed.id, first, past)
+    if (owed.start, past) != (series.planned_from, series.planned_until):
+        _remember(session, owed.id, owed.start, past)
     return len(days)
 
 
@@ -173,15 +176,16 @@ class _Why:
             self.note = f"{reach_in_words(owed.facts, owed.dataset, owed.interval or None)} this day is beyond that"
 
 
-def _new(series: Series, first: date, past: date) -> Iterator[tuple[date, date]]:
-    """Yield the stretches of days `[begin, end)` that are not planned yet."""
+def _new(series: Series, start: datetime, past: datetime) -> Iterator[tuple[date, date]]:
+    """Yield the first and the last day of what is not planned yet, or was expected in another part."""
     if series.planned_from is None or series.planned_until is None:
-        yield first, past
+        yield start.date(), past.date()
         return
-    if first < series.planned_from:
-        yield first, series.planned_from + DAY  # its first day may have been expected in part
-    if series.planned_until < past:
-        yield series.planned_until, past
+    if start < series.planned_from:
+        yield start.date(), series.planned_from.astimezone(UTC).date()
+    if past != series.planned_until:
+        until = series.planned_until.astimezone(UTC)
+        yield min(until, past).date(), past.date()
 
 
 def _expected(owed: Owed, first: date, past: date) -> Mapping[date, int | None]:
@@ -191,7 +195,7 @@ def _expected(owed: Owed, first: date, past: date) -> Mapping[date, int | None]:
     return dict(expected_by_day(owed.calendar, owed.interval, begin, min(end, owed.until or end)))
 
 
-def _remember(session: Session, series_id: int, first: date | None, past: date | None) -> None:
+def _remember(session: Session, series_id: int, first: datetime | None, past: datetime | None) -> None:
     session.execute(update(Series).where(Series.id == series_id).values(planned_from=first, planned_until=past))
 
 

@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from ingest.pipeline.gaps import check
 from ingest.pipeline.gaps_listed import missing_now
@@ -216,3 +217,19 @@ def test_every_series_gets_its_newest_days_before_any_gets_its_old_ones(farm, mo
     assert [name for name, _ in owed] == ["BTC-USDT", "ETH-USDT"] * 2
     assert owed[0][1] == owed[1][1] == DAY.isoformat()
     assert check(farm.context, NOW).jobs == 0
+
+
+def test_of_two_checks_at_once_one_does_nothing(farm):
+    follow(farm, until=DAY + timedelta(days=1))
+    with farm.context.sessions.begin() as other:
+        other.execute(text("SELECT pg_advisory_xact_lock(7461009)"))
+        assert check(farm.context, NOW).is_busy
+    assert check(farm.context, NOW).jobs == 1
+
+
+def test_minutes_that_the_next_poll_brings_are_no_gap_yet(farm):
+    now = datetime.now(UTC).replace(second=5, microsecond=0)
+    follow(farm, since=now - timedelta(minutes=30))
+    check(farm.context, now)
+    [(end,)] = farm.select("SELECT max(kwargs->>'end') FROM jobs")
+    assert timedelta(minutes=2) <= now - datetime.fromisoformat(end) <= timedelta(minutes=4)

@@ -97,3 +97,13 @@ def test_values_that_an_answer_covered_are_verified(farm):
     )
     check(farm.context, NOW)
     assert farm.select("SELECT state FROM ledger ORDER BY day") == [("fetched",), ("verified",)]
+
+
+def test_an_earlier_since_opens_a_day_of_trades_again(farm):
+    follow(farm, "trades", since=DAY + timedelta(minutes=10), until=DAY + timedelta(minutes=12))
+    heal(farm)
+    assert farm.value("SELECT state FROM ledger") == "verified"
+    farm.change("UPDATE series SET since = :since", since=DAY + timedelta(minutes=8))
+    assert heal(farm) >= 1
+    assert farm.value("SELECT state FROM ledger") == "verified"
+    assert farm.value("SELECT min(ts) FROM trades") < DAY + timedelta(minutes=9)

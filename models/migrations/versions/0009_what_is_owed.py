@@ -1,4 +1,4 @@
-"""A series remembers for which days the ledger says what is owed."""
+"""A series remembers of what time the ledger says what is owed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("series", sa.Column("planned_from", sa.Date()))
-    op.add_column("series", sa.Column("planned_until", sa.Date()))
+    op.add_column("series", sa.Column("planned_from", sa.DateTime(timezone=True)))
+    op.add_column("series", sa.Column("planned_until", sa.DateTime(timezone=True)))
 
 
 def downgrade() -> None:
