@@ -133,6 +133,12 @@ beat_schedule: dict[str, dict[str, Any]] = {
         "schedule": 15.0,
         "options": {"queue": "maintenance", "expires": 15, "headers": {"tickfarm": {"priority": 4}}},
     },
+    # What is owed and not there becomes jobs. What failed is looked for at once; this finds the rest.
+    "gaps": {
+        "task": "tasks.gaps",
+        "schedule": 900.0,
+        "options": {"queue": "maintenance", "expires": 900, "headers": {"tickfarm": {"priority": 4}}},
+    },
     # What is old enough goes, a share each hour. It comes last: nothing waits for it.
     "retention": {
         "task": "tasks.retention",

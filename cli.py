@@ -13,6 +13,7 @@ from commands.config import config
 from commands.data import data
 from commands.dead import dead
 from commands.farm import farm
+from commands.gaps import gaps
 from commands.health import health
 from commands.instruments import instruments
 from commands.jobs import jobs
@@ -31,7 +32,18 @@ _HELP = """Keep PostgreSQL full of market data.
 Data goes to stdout, messages to stderr. Exit codes: 0 ok, 1 failed, 2 usage, 3 finished with findings,
 4 a credential is missing or refused."""
 cli = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, help=_HELP)
-for group in (farm, series, instruments, data, health, providers, keys, replay, retention):  # commands of their own
+for group in (
+    farm,
+    series,
+    instruments,
+    data,
+    health,
+    providers,
+    keys,
+    replay,
+    gaps,
+    retention,
+):  # commands of their own
     cli.add_typer(group)
 _GROUPS = {
     "schedule": schedule,

@@ -31,6 +31,7 @@ from ingest.pipeline import status
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
 from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
+from ingest.pipeline.gaps_lookback import check_since
 from ingest.pipeline.instruments import check_listed, expand, is_pattern
 from ingest.providers.contract import Provider as ProviderFile
 from local.shown import status_table
@@ -73,6 +74,8 @@ def follow_series(
     if start is not None and start >= now:
         raise FixRequest(f"--since must lie in the past, given: {since}")
     context = open_context()
+    if start is not None:
+        check_since(context.settings, call.dataset, start, now)
     wanted = check_names(found, call.dataset, expand(context, found, given), interval)
     if not has_patterns:  # else they are from its own list
         _check_listed(context, found, wanted)

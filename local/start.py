@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+from ingest.pipeline.gaps_lookback import check_lookback
 from ingest.pipeline.terms import check_settings
 from ingest.settings import Settings, read_settings, settings
 from local.farm_processes import farm_processes
@@ -68,6 +69,7 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         settings.cache_clear()
         urls = _urls(config, servers)
         migrate.upgrade(urls.database_url)
+        check_lookback(config, urls.database_url)
         from celeryconfig import LANES  # noqa: PLC0415 (it reads the addresses, which are known only now)
 
         processes = farm_processes(home, LANES, flower_port=flower_port, sandbox_port=sandbox_port)

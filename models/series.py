@@ -31,4 +31,7 @@ class Series(Base):
     renamed_to: Mapped[str | None]
     #: for bars, what is already worked into the provider's prices; NULL where it was not known
     adjustment: Mapped[str | None]
+    #: the ledger says what is owed of `[planned_from, planned_until)`
+    planned_from: Mapped[datetime | None]
+    planned_until: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

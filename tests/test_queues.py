@@ -55,6 +55,7 @@ def test_every_task_that_is_registered_goes_to_a_queue_that_exists():
         "tasks.normalize",
         "tasks.store",
         "tasks.retention",
+        "tasks.gaps",
         "tasks.health",
     }
     assert our_tasks().keys() == wanted

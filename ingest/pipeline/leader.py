@@ -33,6 +33,7 @@ from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.backlog import Backlog, look_at
 from ingest.pipeline.bulkheads import Bulkheads
 from ingest.pipeline.claims import Claim
+from ingest.pipeline.gaps_now import Alarm
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.runs import settle
 from ingest.pipeline.schedule import Schedule
@@ -125,6 +126,7 @@ class Leader:
         self._sessions = sessions
         self._schedule = Schedule(lanes, off=off)
         self._bulkheads = Bulkheads()
+        self._alarm = Alarm()
         self._lanes = lanes
         self._max_in_flight_bytes = max_in_flight_bytes
         self._partitions_ready_until = datetime.min.replace(tzinfo=UTC)
@@ -193,6 +195,7 @@ class Leader:
             dead_letters.write_letter(session, letter)
         if expired:
             log.warning("jobs_expired", count=expired)
+        self._alarm.look(session, datetime.now(UTC), is_lost=bool(lost.returned or lost.dead))
         if lost.returned or lost.reload or lost.dead:
             log.warning(
                 "leases_lost",

@@ -32,16 +32,11 @@ from ingest.pipeline import dead_letters, frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context, SeriesKey
 from ingest.pipeline.covered import stretches
-
-
-def calendar_of(f, i):
-    return "always"
-
-
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.normalize import Batch, PayloadGone, batch_of, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.terms import policy_of
+from ingest.providers.contract import calendar_of
 from ingest.transport.retry import Policy, RetryLater, decide
 from models import Finding, Series, evidence
 from models.evidence import Stretch

@@ -64,6 +64,8 @@ facts = Facts(
     # Observed, not documented: a minute without a trade comes as a kline with zero trades. Holes are the exchange's
     # outages, the time before a listing, and pages cut short.
     has_every_bar=True,
+    # Of aggTrades, whose next page is `fromId = last a + 1`. Source: rest-api.md, 2026-07-21.
+    trade_ids="contiguous",
     limits=(
         # "REQUEST_WEIGHT ... MINUTE ... 6000", per IP. Source: rest-api.md exchangeInfo.rateLimits, 2026-07-21.
         Limit(6_000, 60, f"{_DOCS} exchangeInfo.rateLimits, 2026-07-21", "weight"),

@@ -85,6 +85,8 @@ class Facts:
     batch: Mapping[str, int] | None = None
     #: whether every interval has a bar, traded or not: then a page with fewer than its window holds is short
     has_every_bar: bool = False
+    #: "contiguous": a market's trades are numbered one after another, so that a hole in the numbers is a trade missing
+    trade_ids: Literal["contiguous", "unique"] = "unique"
     #: bars that can be asked back from now at most; None where the whole history can be
     reach_bars: int | None = None
     #: days that can be asked back from now at most, by interval (bars) or dataset; all of it where none is named

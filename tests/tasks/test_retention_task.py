@@ -106,3 +106,17 @@ def test_a_check_of_health_reports_what_the_leaders_fetches_did_to_a_provider(sh
         ("binance", "health", "IDLE", "HEALTHY")
     ]
     assert shared_farm.letters() == []
+
+
+def test_a_check_for_gaps_owes_what_is_missing_and_the_farm_brings_it(shared_farm, hand):
+    shared_farm.rows(
+        "INSERT INTO series (provider, dataset, instrument, interval, followed, since, until)"
+        " VALUES ('binance', 'bars', 'LTC-USDT', '1m', true, '2024-03-05', '2024-03-06')"
+    )
+    owe(shared_farm, NewJob("check gaps", "tasks.gaps", "maintenance", {}, due_at=datetime.now(UTC)))
+    shared_farm.wait_for("SELECT count(*) = 1 FROM jobs WHERE key = 'check gaps' AND state = 'done'", within_s=WAIT_S)
+    shared_farm.wait_for("SELECT count(*) = 1 FROM ledger WHERE state = 'verified'", within_s=WAIT_S)
+    assert shared_farm.rows("SELECT day::text, stored, state FROM ledger") == [("2024-03-05", 1440, "verified")]
+    assert shared_farm.job("check gaps").result["jobs"] == 1
+    shared_farm.rows("DELETE FROM series WHERE instrument = 'LTC-USDT'")
+    assert shared_farm.letters() == []
