@@ -1,11 +1,10 @@
 """The series that the sandbox's FRED has: their dates, and every value of each date with the day it was published.
 
-What the files of installed wheels hold is real (`fred_files.py`); of the four ids that are both, one `FredMarket` has
-either. UNRATENSA is real, too: the unadjusted unemployment rate 1948 to 2016 of the Bureau of Labor Statistics (public domain), read
-out of the wheel `bokeh_sampledata`; only its days of publication are made up. All other values are synthetic functions
-of seed, series, date and vintage under the names of real series. How they are revised follows what the Federal Reserve
-Bank of New York's data vintages of 2016-06-29 and 2016-07-29 show (jobs: the two months before; production: five;
-output: three years each July), and no figure of those is in here.
+What the files of installed wheels hold is real (`fred_files.py`); of the four ids that are both, a `FredMarket` has
+either. UNRATENSA is real, too: the unadjusted unemployment rate 1948 to 2016 of the Bureau of Labor Statistics (public
+domain), read out of the wheel `bokeh_sampledata`; only its days of publication are made up. All other values are
+synthetic functions of seed, series, date and vintage under the names of real series. How they are revised follows what
+the vintages of 2016 show (jobs: the two months before; production: five; output: three years each July).
 
 Deliberately not here: requests, limits and bodies (`dialects/fred.py`). Invariant: a value that was published for a
 date on a day never changes, and two vintages of a date that follow each other differ.
@@ -230,7 +229,9 @@ class FredMarket:
 
 def _described(one: FileSeries) -> Series:
     """Return a file's series as FRED describes it; nothing of its values is made up."""
-    notes = "Real figures, as the Federal Reserve Bank of New York had them on two days." if one.is_archived else "Real."
+    notes = (
+        "Real figures, as the Federal Reserve Bank of New York had them on two days." if one.is_archived else "Real."
+    )
     return Series(
         *(one.id, one.title, one.frequency, one.units, min(one.histories), 0, 0, 0, _first_friday),
         archived_from=VINTAGES[0] if one.is_archived else None,

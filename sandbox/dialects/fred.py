@@ -195,7 +195,11 @@ class Fred:
         if not words:
             raise RefusalError("Variable search_text has not been set.")
         sort, limit, offset = _paging(query, MAX_SERIES, default_sort="desc")
-        found = [one for one in self._market.series.values() if all(word in f"{one.id} {one.title}".lower() for word in words)]
+        found = [
+            one
+            for one in self._market.series.values()
+            if all(word in f"{one.id} {one.title}".lower() for word in words)
+        ]
         records = [self._described(one, today) for one in found]
         head = _period(today, today) | _place("search_rank", sort, len(found), offset, limit)
         return "seriess", head, records[offset : offset + limit]

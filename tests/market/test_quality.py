@@ -142,10 +142,10 @@ def test_of_repeats_the_last_sound_one_is_stored():
 
 def test_a_quote_of_one_side_is_stored_and_one_without_any_price_is_not():
     """A market without orders on a side is a fact; of a row without any price nothing is known."""
-    one_side = [{**QUOTE, "instrument": name, **dict.fromkeys(sides)} for name, sides in (
-        ("BID", ("ask", "ask_size")), ("ASK", ("bid", "bid_size")), ("NONE", ("bid", "bid_size", "ask", "ask_size")),
-    )]  # fmt: skip
-    good, findings = checked(frame_of(*one_side, dataset="quotes"), dataset="quotes", interval=None, start=None, end=None)
+    bid, ask = ("bid", "bid_size"), ("ask", "ask_size")
+    missing = {"BID": ask, "ASK": bid, "NONE": (*bid, *ask)}
+    rows = [{**QUOTE, "instrument": name, **dict.fromkeys(columns)} for name, columns in missing.items()]
+    good, findings = checked(frame_of(*rows, dataset="quotes"), dataset="quotes", interval=None, start=None, end=None)
     assert good["instrument"].to_list() == ["BID", "ASK"]
     assert [(f.rule, f.instrument) for f in findings] == [("null_price", "NONE")]
 
