@@ -156,15 +156,14 @@ def book(page: Any, symbol: str, instrument: str, answer: Answer) -> Parsed:
 
 
 def _book(raw: Any) -> tuple[Any, ...] | None:
-    sides = [raw.get(name) for name in ("bids", "asks")] if type(raw) is dict else [None]
-    if not all(type(side) is list and set(map(type, side)) <= {dict} for side in sides):
+    bids, asks = (raw.get("bids"), raw.get("asks")) if type(raw) is dict else (None, None)
+    if type(bids) is not list or type(asks) is not list or not set(map(type, (*bids, *asks))) <= {dict}:
         return None
-    levels = [level for side in sides for level in side]
-    if not all(answers.is_whole(level.get("timestamp")) for level in levels):
+    if not all(answers.is_whole(level.get("timestamp")) for level in (*bids, *asks)):
         return None
-    texts = [answers.book_side([[level.get("price"), level.get("size")] for level in side]) for side in sides]
-    newest = max((int(level["timestamp"]) for level in levels), default=None)
-    return None if None in texts else (newest, *(text for side in texts for text in side or ()))
+    sides = [answers.book_side([[level.get("price"), level.get("size")] for level in side]) for side in (bids, asks)]
+    newest = max((int(level["timestamp"]) for level in (*bids, *asks)), default=None)
+    return None if None in sides else (newest, *(text for side in sides for text in side or ()))
 
 
 def news(page: list[Any], instrument: str) -> Parsed:
