@@ -19,7 +19,7 @@ _NUMBERS = ("bid", "bid_size", "ask", "ask_size", "last")
 class Quote(Base):
     """A quote as observed: bid and ask, or, of a provider that sells no book, a last price, with both of them NULL.
 
-    One with a single side and no last price is refused by the quality rules, as a finding.
+    A side that nobody quotes is NULL, price and size; one without any price is refused by the quality rules.
     """
 
     __tablename__ = "quotes"

@@ -7,7 +7,8 @@ import json
 from datetime import UTC, date, datetime
 
 from sandbox.contract import ErrorCase, Example
-from sandbox.fred_series import MISSING, SERIES, FredMarket
+from sandbox.fred_files import MISSING
+from sandbox.fred_series import FredMarket
 
 _DOCS = "https://fred.stlouisfed.org/docs/api/fred"
 _CODE = "github.com/mortada/fredapi issues"
@@ -29,6 +30,11 @@ EXAMPLES = (
     Example("observations", "FEDTARMD", "", "2018-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
     #: not archived
     Example("observations", "SP500", "", "2021-01-01T00:00:00Z", "2022-01-01T00:00:00Z"),
+)
+#: Real figures of two wheels, there where those are: a series that was revised back to 2014, a price with blanks.
+_OF_FILES = (
+    Example("observations", "TTLCONS", "", "2010-01-01T00:00:00Z", "2017-01-01T00:00:00Z"),
+    Example("observations", "DCOILWTICO", "", "2017-01-01T00:00:00Z", "2019-01-01T00:00:00Z"),
 )
 
 
@@ -77,13 +83,18 @@ ERROR_CASES = (
 )
 
 
+def examples(market: FredMarket) -> tuple[Example, ...]:
+    """Return the examples of the series that the market has."""
+    return (*EXAMPLES, *(one for one in _OF_FILES if one.instrument in market.series))
+
+
 def rows_of(market: FredMarket, example: Example, *, today: date) -> list[dict[str, str | None]]:
     """Return every vintage of the example's dates that is published by `today`, by date and vintage.
 
     What is not archived has its newest values only, and no vintages.
     """
     start, end = (_moment(text) for text in (example.start, example.end))
-    is_archived = SERIES[example.instrument].archived_from is not None
+    is_archived = market.series[example.instrument].archived_from is not None
     rows: list[dict[str, str | None]] = []
     for day, history in market.histories(example.instrument, today):
         if not start <= datetime(day.year, day.month, day.day, tzinfo=UTC) < end:

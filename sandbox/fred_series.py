@@ -1,10 +1,10 @@
 """The series that the sandbox's FRED has: their dates, and every value of each date with the day it was published.
 
-UNRATENSA is real: the unadjusted unemployment rate 1948 to 2016 of the Bureau of Labor Statistics (public domain), read
-out of the wheel `bokeh_sampledata`; only its days of publication are made up. All other values are synthetic functions
-of seed, series, date and vintage under the names of real series. How they are revised follows what the Federal Reserve
-Bank of New York's data vintages of 2016-06-29 and 2016-07-29 show (jobs: the two months before; production: five;
-output: three years each July), and no figure of those is in here.
+What the files of installed wheels hold is real (`fred_files.py`); of the four ids that are both, a `FredMarket` has
+either. UNRATENSA is real, too: the unadjusted unemployment rate 1948 to 2016 of the Bureau of Labor Statistics (public
+domain), read out of the wheel `bokeh_sampledata`; only its days of publication are made up. All other values are
+synthetic functions of seed, series, date and vintage under the names of real series. How they are revised follows what
+the vintages of 2016 show (jobs: the two months before; production: five; output: three years each July).
 
 Deliberately not here: requests, limits and bodies (`dialects/fred.py`). Invariant: a value that was published for a
 date on a day never changes, and two vintages of a date that follow each other differ.
@@ -19,12 +19,10 @@ from datetime import date, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 
-MISSING = "."
+from sandbox.fred_files import MISSING, VINTAGES, FileSeries, History, file_series
+
 _DAY = timedelta(days=1)
 _FRIDAY, _THURSDAY, _WEDNESDAY, _SATURDAY = 4, 3, 2, 5
-
-#: (published on, value), oldest first.
-History = tuple[tuple[date, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,8 @@ class Series:
     archived_from: date | None = date(1927, 1, 28)
     #: years back from today that are shown, where its owner allows no more
     shown_years: int | None = None
+    #: what FRED calls notes: here whether the figures are real
+    notes: str = "Synthetic figures under the name of a real series."
 
 
 def _month_after(day: date, months: int = 1) -> date:
@@ -99,7 +99,12 @@ _REAL = "UNRATENSA"
 SERIES: dict[str, Series] = {
     one.id: one
     for one in (
-        Series(_REAL, "Unemployment Rate", "Monthly", "Percent", date(1948, 1, 1), 0, 1, 0, _first_friday),
+        Series(
+            _REAL,
+            "Unemployment Rate",
+            *("Monthly", "Percent", date(1948, 1, 1), 0, 1, 0, _first_friday),
+            notes="Real figures; the days of publication are made up.",
+        ),
         Series("UNRATE", "Unemployment Rate", "Monthly", "Percent", date(1948, 1, 1), 5.5, 1, 0.03, _adjusted_rate),
         Series(
             "PAYEMS",
@@ -144,17 +149,20 @@ _MONTHS = {"Monthly": 1, "Quarterly": 3, "Annual": 12}
 
 
 class FredMarket:
-    """All series of a seed."""
+    """All series of a seed. `real_first`: of an id that is real in a file and synthetic as well, have the real one."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, real_first: bool = False) -> None:
         self._seed = seed
+        files = file_series()
+        self._files = {name: one for name, one in files.items() if real_first or name not in SERIES}
+        self.series = SERIES | {name: _described(one) for name, one in self._files.items()}
         self._real = unemployment_rates()
         # A client asks for the pages of a series one after the other; the longest takes about 50 ms to make.
         self._made = lru_cache(maxsize=32)(self._make)
 
     def histories(self, name: str, today: date) -> list[tuple[date, History]]:
         """Return each date of the series of which anything was published by `today`, with all that was by then."""
-        series = SERIES[name]
+        series = self.series[name]
         shown_from = date.min
         if series.shown_years is not None:
             shown_from = today.replace(year=today.year - series.shown_years, day=min(today.day, 28))
@@ -165,6 +173,10 @@ class FredMarket:
         return sorted({day for _, history in self._made(name, today) for day, _ in history})
 
     def _make(self, name: str, today: date) -> list[tuple[date, History]]:
+        if name in self._files:
+            every = self._files[name].histories.items()
+            known = ((day, tuple(one for one in history if one[0] <= today)) for day, history in every)
+            return [(day, history) for day, history in known if history]
         series = SERIES[name]
         found = ((day, self._history(series, day, today)) for day in self._dates(series, today))
         return [(day, history) for day, history in found if history]
@@ -213,6 +225,18 @@ class FredMarket:
         """Return a number in [-1, 1) that is always the same for the same parts."""
         digest = blake2b(repr((self._seed, *parts)).encode(), digest_size=4).digest()
         return int.from_bytes(digest) / 2**31 - 1
+
+
+def _described(one: FileSeries) -> Series:
+    """Return a file's series as FRED describes it; nothing of its values is made up."""
+    notes = (
+        "Real figures, as the Federal Reserve Bank of New York had them on two days." if one.is_archived else "Real."
+    )
+    return Series(
+        *(one.id, one.title, one.frequency, one.units, min(one.histories), 0, 0, 0, _first_friday),
+        archived_from=VINTAGES[0] if one.is_archived else None,
+        notes=notes,
+    )
 
 
 def _without_repeats(found: dict[date, str]) -> Iterator[tuple[date, str]]:

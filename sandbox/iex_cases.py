@@ -17,6 +17,7 @@ EXAMPLES = (
     _window("IBM", "1m", "2024-03-08", "2024-03-13"),
     Example("quotes", "AAPL"),
     Example("quotes", "IBM"),
+    Example("books", "AAPL"),
     Example("trades", "AAPL"),
     Example("news", "MSFT"),
 )

@@ -25,6 +25,7 @@ SHARES = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
 OTHER_SYMBOLS = ("AIG+", "BAC-A", "BRK.B")
 ARTICLE_EVERY_S = 10_800
 _WALK_OF_SHARE = {"AAPL": "BNBUSDT", "FB": "SOLUSDT", "GOOG": "ETHUSDT", "IBM": "LTCUSDT", "MSFT": "LTCUSD"}
+_LEVELS = 12
 _OPENS, _CLOSES = 570, 960  # minutes of the day in New York
 
 
@@ -58,6 +59,14 @@ class Top(NamedTuple):
     ask_size: str
     last: Trade
     updated_ms: int
+
+
+class Level(NamedTuple):
+    """A price of the book, its size, and when it last changed."""
+
+    price: str
+    size: str
+    at_ms: int
 
 
 class IexMarket:
@@ -100,6 +109,16 @@ class IexMarket:
         if self.walk.numbers(f"{share}/empty/{now_ms}", 1)[0] % 3 == 0:
             bid, bid_size = "0", "0"
         return Top(bid, bid_size, price_text(share, quote.ask), str(quote.ask_size), last, now_ms)
+
+    def book(self, share: str, now_s: float) -> tuple[list[Level], list[Level]]:
+        """Return bids and asks of this second, best first; the best of each have changed last."""
+        now_ms = int(now_s) * 1000
+        found = self.walk.book(_WALK_OF_SHARE[share], now_ms, _LEVELS)
+        bids, asks = (
+            [Level(price_text(share, price), str(size), now_ms - 7 * nth) for nth, (price, size) in enumerate(side)]
+            for side in (found.bids, found.asks)
+        )
+        return bids, asks
 
     def articles(self, share: str, count: int, now_s: float) -> list[dict[str, object]]:
         """Return the last articles, the newest first."""

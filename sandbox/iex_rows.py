@@ -21,6 +21,8 @@ def expected_rows(market: IexMarket, example: Example, *, now_s: float) -> list[
         return [{"ts": ts.isoformat(), **cells} for ts, cells in found if start <= ts < end]
     if example.dataset == "quotes":
         return [_quote(market, name, now_s)]
+    if example.dataset == "books":
+        return [_book(market, name, now_s)]
     rows = _trades(market, name, now_s) if example.dataset == "trades" else _news(market, name, now_s)
     return sorted(rows, key=lambda row: str(row["ts"]))
 
@@ -57,6 +59,15 @@ def _quote(market: IexMarket, name: str, now_s: float) -> Record:
         **{column: None if text == "0" else text for column, text in texts.items()},
         "last": price_text(name, top.last.price),
     }
+
+
+def _book(market: IexMarket, name: str, now_s: float) -> Record:
+    bids, asks = market.book(name, now_s)
+    row: Record = {"ts": _moment(max(one.at_ms for one in (*bids, *asks)))}
+    for side, levels in (("bid", bids), ("ask", asks)):
+        row |= {f"{side}_prices": ",".join(one.price for one in levels)}
+        row |= {f"{side}_sizes": ",".join(one.size for one in levels)}
+    return row
 
 
 def _trades(market: IexMarket, name: str, now_s: float) -> list[Record]:

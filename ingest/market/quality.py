@@ -179,9 +179,8 @@ def _numbers(frame: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
 def _number_masks(numbers: pl.DataFrame, dataset: Dataset) -> dict[str, pl.Expr]:
     """Return the rules about values. Columns without any value, as `adjusted_close` often is, cost nothing."""
     number = {name.removesuffix("#"): pl.col(name) for name in numbers.columns}
-    nulls = pl.any_horizontal(pl.col(name).is_null() for name in REQUIRED_COLUMNS[dataset])
-    if dataset == "quotes":
-        nulls &= pl.col("last").is_null()
+    missing = [pl.col(name).is_null() for name in REQUIRED_COLUMNS[dataset]]
+    nulls = pl.all_horizontal(missing) if dataset == "quotes" else pl.any_horizontal(missing)
     masks = {"null_price" if dataset in _PRICED else "missing_field": nulls}
     if number:
         zeros = numbers.select((pl.all() == 0).any()).row(0)

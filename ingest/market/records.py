@@ -69,11 +69,12 @@ KEY_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "posts": ("post_id",),
     "actions": ("kind", "action_id"),
 }
-#: Columns without which a row means nothing: a null there is a finding. A quote needs its bid and ask, or a last price.
+#: Columns without which a row means nothing: a null there is a finding. A quote needs one of
+#: its three prices: "no quote on that side" is what a provider says of a market that has none.
 REQUIRED_COLUMNS: Mapping[Dataset, tuple[str, ...]] = {
     "bars": ("open", "high", "low", "close"),
     "trades": ("trade_id", "price", "size"),
-    "quotes": ("bid", "ask"),
+    "quotes": ("bid", "ask", "last"),
     "books": LEVEL_COLUMNS,
     "news": ("article_id", "title", "url"),
     "observations": ("vintage",),

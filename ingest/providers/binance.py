@@ -18,11 +18,11 @@ from typing import Any
 
 from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import split_window
-from ingest.market.records import BOOK_LEVELS, Parsed, Reject
+from ingest.market.records import BOOK_LEVELS, Parsed
 from ingest.market.symbols import is_instrument
 from ingest.market.times import epoch_ms, epoch_ms_up
 from ingest.providers import answers
-from ingest.providers.binance_parts import symbols
+from ingest.providers.binance_parts import pages, symbols
 from ingest.providers.contract import Facts, Query, UsageHeader
 from ingest.wire import Answer, Limit, Request
 
@@ -33,8 +33,6 @@ NEWEST_ROWS = 5
 #: Source: rest-api.md, 2026-07-21: klines 2; aggTrades 4; depth 5 up to limit 100; bookTicker 2, for several symbols 4.
 KLINES_WEIGHT, TRADES_WEIGHT, DEPTH_WEIGHT, TICKER_WEIGHT, TICKERS_WEIGHT = 2, 4, 5, 2, 4
 CATALOGUE_WEIGHT = 20  # Source: rest-api.md "Exchange information", 2026-07-21.
-#: How far a trade may be dated after our clock and still be a newer one that was not asked for. Our choice.
-CLOCK_TOLERANCE_MS = 60_000
 
 _DOCS = "https://github.com/binance/binance-spot-api-docs/blob/master/rest-api.md"
 _AGG_TRADES, _DEPTH = "/api/v3/aggTrades", "/api/v3/depth"
@@ -100,17 +98,6 @@ _SLOW_STATUSES = frozenset({403, 418, 429})
 #: "IP banned until %s": epoch milliseconds. Source: errors.md -1003, 2026-07-21.
 _BANNED_UNTIL = re.compile(r"until (\d{13})\b")
 
-# Kline positions. Source: rest-api.md "Kline/Candlestick data", 2026-07-21.
-_OPEN_MS, _TRADES, _KLINE_FIELDS = 0, 8, 12
-_KLINE_TEXT = {"open": 1, "high": 2, "low": 3, "close": 4, "volume": 5, "quote_volume": 7}
-_KLINE_SHAPE = f"expected a list of {_KLINE_FIELDS}+ fields: whole open time and trade count, text for the rest"
-_QUOTE_TEXT = {"bid": "bidPrice", "bid_size": "bidQty", "ask": "askPrice", "ask_size": "askQty"}
-#: Fields of an aggregate trade; `m`: "Was the buyer the maker?", so its taker sold. Source: rest-api.md, 2026-07-21.
-_TRADE_FIELDS = {"ts": "T", "trade_id": "a", "price": "p", "size": "q", "side": "m"}
-_TRADE_SHAPE = "expected an object: whole T and a, text for p and q, true or false for m"
-_BOOK_COLUMNS = ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes", "sequence")
-_BOOK_SHAPE = "expected a whole lastUpdateId, and levels that begin with price and size as text"
-
 
 def build(query: Query) -> list[Request]:
     """Return all pages of bars at once, since a page of klines holds a known span; of trades the first page."""
@@ -143,7 +130,7 @@ def next_page(request: Request, answer: Answer) -> Request | None:
         return None
     try:
         page = _list(answer, "trades")
-        next_id = _next_id(request, page, answer)
+        next_id = pages.next_id(request, page, answer)
     except BadData:
         return None
     params = dict(request.params)
@@ -174,12 +161,12 @@ def parse(query: Query, answer: Answer) -> Parsed:
     """
     asked = answer.request.instruments or query.instruments
     if query.dataset == "books":
-        return _parse_book(answer, asked[0])
+        return pages.parse_book(answer, asked[0])
     page = _list(answer, query.dataset)
     if query.dataset == "trades":
-        _next_id(answer.request, page, answer)  # raises where the page after this one can't be asked for
-        return _parse_trades(page, asked[0], answer)
-    return _parse_tickers(page, asked) if query.dataset == "quotes" else _parse_klines(page, asked[0])
+        pages.next_id(answer.request, page, answer)  # raises where the page after this one can't be asked for
+        return pages.parse_trades(page, asked[0], answer)
+    return pages.parse_tickers(page, asked) if query.dataset == "quotes" else pages.parse_klines(page, asked[0])
 
 
 def catalogue(text: str = "") -> Request | None:
@@ -193,7 +180,7 @@ def listed(answer: Answer) -> list[str]:
     try:
         pairs = [f"{symbol['baseAsset']}-{symbol['quoteAsset']}" for symbol in page["symbols"]]
     except (KeyError, TypeError) as cause:
-        raise _bad_page("expected symbols with baseAsset and quoteAsset", answer) from cause
+        raise pages.bad_page("expected symbols with baseAsset and quoteAsset", answer) from cause
     return [pair for pair in pairs if is_instrument(pair)]
 
 
@@ -254,13 +241,8 @@ def _list(answer: Answer, dataset: str) -> list[Any]:
     if dataset == "quotes" and isinstance(page, dict):
         return [page]  # "symbol=" answers with one object, "symbols=" with a list
     if not isinstance(page, list):
-        raise _bad_page(f"expected a list of {dataset}, found a JSON {type(page).__name__}", answer)
+        raise pages.bad_page(f"expected a list of {dataset}, found a JSON {type(page).__name__}", answer)
     return page
-
-
-def _bad_page(expected: str, answer: Answer) -> BadData:
-    said = f"binance sent a page that can't be used: {expected}"
-    return BadData(said, rule="unparsable_page", provider=facts.name, status=answer.status)
 
 
 def _coded_error(code: Any, answer: Answer) -> TickfarmError | None:
@@ -276,109 +258,3 @@ def _coded_error(code: Any, answer: Answer) -> TickfarmError | None:
     message = f"binance error {code} for {answer.request.path}: {advice}"
     wait = answers.retry_after_s(answer.headers)
     return kind(message, provider=facts.name, instrument=instrument, status=answer.status, retry_after_s=wait)
-
-
-def _parse_klines(page: list[Any], instrument: str) -> Parsed:
-    """Transpose the page if all its rows are sound, else the sound ones among them."""
-    rejects: list[Reject] = []
-    columns = _transposed(page)
-    if columns is None:
-        sound = []
-        for row in page:
-            if _transposed([row]) is None:
-                rejects.append(answers.reject(row, rule="wrong_shape", reason=_KLINE_SHAPE, instrument=instrument))
-            else:
-                sound.append(row[:_KLINE_FIELDS])
-        columns = answers.by_column(sound, _KLINE_FIELDS) or [[]] * _KLINE_FIELDS
-    values: dict[str, list[Any]] = {"instrument": [instrument] * len(columns[0]), "ts": columns[_OPEN_MS]}
-    values |= {name: columns[position] for name, position in _KLINE_TEXT.items()}
-    values["trade_count"] = list(map(str, columns[_TRADES]))
-    return Parsed(values, "ms", tuple(rejects))
-
-
-def _transposed(page: list[Any]) -> list[list[Any]] | None:
-    """Return the rows by column, or None if the shape of any is off; a null price is left to the quality rules."""
-    columns = answers.by_column(page, _KLINE_FIELDS)
-    if columns is None or any(set(map(type, columns[i])) != {int} for i in (_OPEN_MS, _TRADES)):
-        return None
-    return columns if answers.are_text_or_null(columns[i] for i in _KLINE_TEXT.values()) else None
-
-
-def _parse_tickers(page: list[Any], asked: tuple[str, ...]) -> Parsed:
-    natives = {native_symbol(instrument): instrument for instrument in asked}
-    rejects: list[Reject] = []
-    values: dict[str, list[Any]] = {name: [] for name in ("instrument", "ts", *_QUOTE_TEXT)}
-    for row in page:
-        symbol = row.get("symbol") if type(row) is dict else None
-        instrument = natives.get(symbol) if type(symbol) is str else None
-        cells = [row.get(field) for field in _QUOTE_TEXT.values()] if instrument is not None else []
-        if instrument is None:
-            reason = "expected an object whose symbol was asked for"
-            rejects.append(answers.reject(row, rule="unknown_symbol", reason=reason))
-        elif not set(map(type, cells)) <= answers.TEXT_OR_NULL:
-            reason = f"expected text for {', '.join(_QUOTE_TEXT.values())}"
-            rejects.append(answers.reject(row, rule="wrong_shape", reason=reason, instrument=instrument))
-        else:
-            for name, cell in zip(values, (instrument, None, *cells), strict=True):
-                values[name].append(cell)
-    return Parsed(values, "ms", tuple(rejects))
-
-
-def _next_id(request: Request, page: list[Any], answer: Answer) -> int | None:
-    """Return the id the next page begins with, or None if this page reaches the window's end or is empty.
-
-    Raises BadData where that can't be told or the ids stand still: trades would be missing, or asked for for ever.
-    """
-    if request.start is None or request.end is None or not page:
-        return None
-    start_ms, end_ms, late_ms = epoch_ms(request.start), epoch_ms_up(request.end), _late_ms(request, answer)
-    times = (row.get("T") for row in reversed(page) if type(row) is dict)
-    newest = next((time for time in times if type(time) is int and start_ms <= time < max(end_ms, late_ms)), None)
-    if newest is None:
-        raise _bad_page("expected trades dated in milliseconds, not before the window's start", answer)
-    if newest >= end_ms:
-        return None
-    last_id = page[-1].get("a") if type(page[-1]) is dict else None
-    if type(last_id) is not int or last_id < int(dict(request.params).get("fromId", "0")):
-        raise _bad_page("expected its last trade to have an id not below the one asked for", answer)
-    return last_id + 1
-
-
-def _late_ms(request: Request, answer: Answer) -> int:
-    """Return before when a trade may be dated that is newer than the window: only pages that go by id have those."""
-    return epoch_ms(answer.received_at) + CLOCK_TOLERANCE_MS if "fromId" in dict(request.params) else 0
-
-
-def _parse_trades(page: list[Any], instrument: str, answer: Answer) -> Parsed:
-    """Read the trades; one dated in the future stays, for the quality rules to find."""
-    late_ms = _late_ms(answer.request, answer)
-    end_ms = late_ms if answer.request.end is None else epoch_ms_up(answer.request.end)
-    rows, rejects = answers.sound_rows_at_once(page, _trades_of, _TRADE_SHAPE, instrument)
-    rows = [row for row in rows if not end_ms <= row[0] < late_ms]
-    columns = list(zip(*rows, strict=True)) or [()] * len(_TRADE_FIELDS)
-    values = dict(zip(_TRADE_FIELDS, map(list, columns), strict=True))
-    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", rejects)
-
-
-def _trades_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
-    columns = answers.by_member(rows, _TRADE_FIELDS.values())
-    if columns is None or not answers.are_text_or_null(columns[2:4]):
-        return None
-    times, ids, prices, sizes, makers = columns
-    if {*map(type, times), *map(type, ids)} != {int} or set(map(type, makers)) != {bool}:
-        return None
-    sides = ["sell" if buyer_is_maker else "buy" for buyer_is_maker in makers]
-    return list(zip(times, map(str, ids), prices, sizes, sides, strict=True))
-
-
-def _parse_book(answer: Answer, instrument: str) -> Parsed:
-    """Return the book as one row, or its Reject. Raises BadData for what is no book."""
-    page = answers.load(facts.name, answer)
-    if type(page) is not dict or not {"bids", "asks"} <= page.keys():
-        raise _bad_page("expected an object with bids and asks", answer)
-    bids, asks, sequence = answers.book_side(page["bids"]), answers.book_side(page["asks"]), page.get("lastUpdateId")
-    if bids is None or asks is None or type(sequence) is not int:
-        reject = answers.reject(page, rule="wrong_shape", reason=_BOOK_SHAPE, instrument=instrument)
-        return Parsed({name: [] for name in ("instrument", "ts", *_BOOK_COLUMNS)}, "ms", (reject,))
-    row = zip(_BOOK_COLUMNS, (*bids, *asks, str(sequence)), strict=True)
-    return Parsed({"instrument": [instrument], "ts": [None], **{name: [value] for name, value in row}}, "ms")

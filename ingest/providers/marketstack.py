@@ -2,8 +2,9 @@
 
 Deliberately not here: `/intraday`, whose rows are no bars. Its documentation calls `open`, `high`, `low` those "of the
 asset on the current day" and `close` the "previous day's closing price", and its example (AAPL, 2024-09-27 16:00) has
-just these: 227.52 is the close of the day before. Nor commodities, bonds, the v1 API, and the newer base
-https://api.apilayer.net/marketstack/v2, which can be set as the base URL and is unconfirmed.
+just these: 227.52 is the close of the day before. So `5m` and the like are refused as unknown intervals. Nor
+commodities, bonds, the v1 API, and the newer base https://api.apilayer.net/marketstack/v2, which can be set as the base
+URL and is unconfirmed.
 Invariant: prices are raw and `adjusted_close` is theirs, with all their digits; a request weighs as many of the month's
 requests as it names symbols.
 

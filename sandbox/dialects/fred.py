@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 
 from sandbox.allowance import SlidingWindow
 from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
-from sandbox.fred_cases import ERROR_CASES, EXAMPLES, rows_of
-from sandbox.fred_series import SERIES, FredMarket, Series
+from sandbox.fred_cases import ERROR_CASES, examples, rows_of
+from sandbox.fred_series import FredMarket, Series
 
 SANDBOX_KEY = "sandbox-key"
 EARLIEST, LATEST = date(1776, 7, 4), date(9999, 12, 31)
@@ -48,13 +48,17 @@ class RefusalError(Exception):
 
 
 class Fred:
-    """The v1 API. The dial `observation_rows` is the highest page: 100,000 at FRED, lower so that paging shows."""
+    """The v1 API. The dial `observation_rows` is the highest page: 100,000 at FRED, lower so that paging shows.
+
+    With `real_vintages` UNRATE, PAYEMS, INDPRO and GDPC1 are the real ones of two days of 2016, where their wheel is
+    installed, and else the synthetic ones that go on for ever.
+    """
 
     error_body = b'{"error_code":500,"error_message":"Internal Server Error"}'
 
     def __init__(self, seed: int) -> None:
-        self.limits = {"requests_per_minute": 120, "observation_rows": 1_000}
-        self._market = FredMarket(seed)
+        self.limits = {"requests_per_minute": 120, "observation_rows": 1_000, "real_vintages": 0}
+        self._markets = (FredMarket(seed), FredMarket(seed, real_first=True))
         self._spent = SlidingWindow(60)
         self._endpoints: dict[str, Callable[[Request], tuple[str, Record, list[Record]]]] = {
             "/series/observations": self._observations,
@@ -62,6 +66,10 @@ class Fred:
             "/series/search": self._search,
             "/series": self._series,
         }
+
+    @property
+    def _market(self) -> FredMarket:
+        return self._markets[bool(self.limits["real_vintages"])]
 
     def forget_spending(self) -> None:
         self._spent = SlidingWindow(60)
@@ -99,11 +107,11 @@ class Fred:
                 "frequency": one.frequency,
                 "archived_from": one.archived_from and one.archived_from.isoformat(),
             }
-            for one in SERIES.values()
+            for one in self._market.series.values()
         }
 
     def examples(self) -> Sequence[Example]:
-        return EXAMPLES
+        return examples(self._market)
 
     def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
         return rows_of(self._market, example, today=_today(now_s))
@@ -146,7 +154,7 @@ class Fred:
 
     def _checked(self, query: Mapping[str, str], today: date) -> tuple[Series, date, date]:
         """Return the series and the real time asked for, which it must have an archive of, but for today."""
-        series = _series_of(query)
+        series = self._series_of(query)
         since, until = _real_time(query, today)
         if series.archived_from is None:
             if (since, until) != (today, today):
@@ -165,7 +173,7 @@ class Fred:
 
     def _vintage_dates(self, request: Request) -> tuple[str, Record, list[Record]]:
         query, today = request.query, _today(request.now_s)
-        series = _series_of(query)
+        series = self._series_of(query)
         if series.archived_from is None:
             raise RefusalError(_NOT_ARCHIVED)
         since, until = _day(query, "realtime_start", EARLIEST), _day(query, "realtime_end", LATEST)
@@ -179,7 +187,7 @@ class Fred:
     def _series(self, request: Request) -> tuple[str, Record, list[Record]]:
         today = _today(request.now_s)
         since, until = _real_time(request.query, today)
-        return "seriess", _period(since, until), [self._described(_series_of(request.query), today)]
+        return "seriess", _period(since, until), [self._described(self._series_of(request.query), today)]
 
     def _search(self, request: Request) -> tuple[str, Record, list[Record]]:
         query, today = request.query, _today(request.now_s)
@@ -187,10 +195,22 @@ class Fred:
         if not words:
             raise RefusalError("Variable search_text has not been set.")
         sort, limit, offset = _paging(query, MAX_SERIES, default_sort="desc")
-        found = [one for one in SERIES.values() if all(word in f"{one.id} {one.title}".lower() for word in words)]
+        found = [
+            one
+            for one in self._market.series.values()
+            if all(word in f"{one.id} {one.title}".lower() for word in words)
+        ]
         records = [self._described(one, today) for one in found]
         head = _period(today, today) | _place("search_rank", sort, len(found), offset, limit)
         return "seriess", head, records[offset : offset + limit]
+
+    def _series_of(self, query: Mapping[str, str]) -> Series:
+        name = query.get("series_id", "").upper()
+        if not name:
+            raise RefusalError("Variable series_id is not set.")
+        if name not in self._market.series:
+            raise RefusalError("The series does not exist.")
+        return self._market.series[name]
 
     def _described(self, series: Series, today: date) -> Record:
         known = self._market.histories(series.id, today)
@@ -206,6 +226,7 @@ class Fred:
             "units": series.units,
             "last_updated": f"{updated} 07:46:02-05",
             "popularity": 50,
+            "notes": series.notes,
         }
 
 
@@ -223,15 +244,6 @@ def _check_key(query: Mapping[str, str]) -> None:
 
 def _today(now_s: float) -> date:
     return datetime.fromtimestamp(now_s, UTC).astimezone(_CENTRAL).date()
-
-
-def _series_of(query: Mapping[str, str]) -> Series:
-    name = query.get("series_id", "")
-    if not name:
-        raise RefusalError("Variable series_id is not set.")
-    if name.upper() not in SERIES:
-        raise RefusalError("The series does not exist.")
-    return SERIES[name.upper()]
 
 
 def _real_time(query: Mapping[str, str], today: date) -> tuple[date, date]:

@@ -94,6 +94,9 @@ class Iex:
                 return _list_of(self._top(share, request.now_s) for share in _symbols(request.query))
             case "/deep/trades":
                 return self._trades(request)
+            case "/deep/book":
+                books = (f'"{share}":{self._book(share, request.now_s)}' for share in _symbols(request.query))
+                return f"{{{','.join(books)}}}"
             case "/ref-data/symbols":
                 symbols = (*SHARES, *OTHER_SYMBOLS)
                 return json.dumps([{"symbol": one, "type": "cs", "isEnabled": True} for one in symbols])
@@ -145,6 +148,15 @@ class Iex:
             f'"iexBidSize":{top.bid_size},"iexAskPrice":{top.ask},"iexAskSize":{top.ask_size},"delayedPrice":null,'
             f'"isUSMarketOpen":false}}'
         )
+
+    def _book(self, share: str, now_s: float) -> str:
+        """Return the aggregated book of the venue, best first; each level says when it last changed."""
+        sides = (
+            ",".join(f'{{"price":{one.price},"size":{one.size},"timestamp":{one.at_ms}}}' for one in side)
+            for side in self._market.book(share, now_s)
+        )
+        bids, asks = sides
+        return f'{{"bids":[{bids}],"asks":[{asks}]}}'
 
     def _top(self, share: str, now_s: float) -> str:
         top = self._market.top(share, now_s)

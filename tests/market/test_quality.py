@@ -140,10 +140,20 @@ def test_of_repeats_the_last_sound_one_is_stored():
     assert {f.rule: f.rows for f in findings} == {"not_a_number": 1, "duplicate_row": 1}
 
 
+def test_a_quote_of_one_side_is_stored_and_one_without_any_price_is_not():
+    """A market without orders on a side is a fact; of a row without any price nothing is known."""
+    bid, ask = ("bid", "bid_size"), ("ask", "ask_size")
+    missing = {"BID": ask, "ASK": bid, "NONE": (*bid, *ask)}
+    rows = [{**QUOTE, "instrument": name, **dict.fromkeys(columns)} for name, columns in missing.items()]
+    good, findings = checked(frame_of(*rows, dataset="quotes"), dataset="quotes", interval=None, start=None, end=None)
+    assert good["instrument"].to_list() == ["BID", "ASK"]
+    assert [(f.rule, f.instrument) for f in findings] == [("null_price", "NONE")]
+
+
 def test_a_crossed_quote_is_stored_with_a_warning_and_a_null_one_is_not():
     frame = frame_of(
         {**QUOTE, "bid": "12"},
-        {**QUOTE, "instrument": "ETH-USDT", "ask": None},
+        {**QUOTE, "instrument": "ETH-USDT", "bid": None, "ask": None},
         {**QUOTE, "instrument": "LTC-USDT", "bid_size": "-1"},
         {**QUOTE, "instrument": "XRP-USDT", "bid": "11"},
         dataset="quotes",

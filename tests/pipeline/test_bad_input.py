@@ -145,7 +145,7 @@ def test_a_quote_of_a_symbol_nobody_asked_for_and_a_crossed_one_are_found(farm):
         {"symbol": "BTCUSDT", **quote},
         {"symbol": "ETHUSDT", **quote, "bidPrice": "2.50"},
         {"symbol": "FOOBAR", **quote},
-        {"symbol": "SOLUSDT", **quote, "askPrice": None},
+        {"symbol": "SOLUSDT", **quote, "bidPrice": None, "askPrice": None},
     ]
     farm.sandbox.arm("binance", "error_in_200", args={"body": json.dumps(page)})
     farm.owe("binance", {"dataset": "quotes", "instruments": ["BTC-USDT", "ETH-USDT", "SOL-USDT"]})

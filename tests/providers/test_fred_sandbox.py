@@ -14,8 +14,10 @@ from ingest.providers import fred
 from ingest.providers.contract import Query
 from ingest.wire import Answer
 from sandbox.dialects.fred import Fred
-from sandbox.fred_cases import ERROR_CASES, EXAMPLES
+from sandbox.fred_cases import ERROR_CASES, examples
+from sandbox.fred_series import FredMarket
 
+EXAMPLES = examples(FredMarket(7))
 #: Half past midnight in UTC, the day before in Saint Louis.
 NOW = datetime(2026, 11, 25, 0, 30, tzinfo=UTC)
 DECISIONS = {

@@ -22,6 +22,7 @@ MINUTES = replace(DAYS, interval="1m")
 QUOTES = Query("quotes", ("AAPL", "FB"))
 TRADES = Query("trades", ("AAPL", "FB"))
 NEWS = Query("news", ("AAPL",))
+BOOKS = Query("books", ("AAPL",))
 DOCUMENTED = {
     "chart_days": DAYS,
     "chart_minutes": MINUTES,
@@ -30,6 +31,7 @@ DOCUMENTED = {
     "batch": QUOTES,
     "trades": TRADES,
     "news": NEWS,
+    "book": BOOKS,
 }
 
 
@@ -86,7 +88,7 @@ def test_quotes_and_trades_go_a_hundred_symbols_to_a_request():
 @pytest.mark.parametrize(
     ("query", "error"),
     [
-        (Query("books", ("AAPL",)), UnknownName),
+        (Query("posts", ("AAPL",)), UnknownName),
         (Query("bars", ("AAPL",), "5m"), UnknownName),
         (Query("bars", ("EUR-USD",), "1d"), FixRequest),
         (replace(DAYS, start=T0), FixRequest),
@@ -347,3 +349,31 @@ def test_a_page_cut_anywhere_is_an_error_whether_its_end_shows_it_or_not(data, n
     assert isinstance(iex.error_of(said), TryAgain | None)
     with pytest.raises(BadData):
         iex.parse(DOCUMENTED[name], said)
+
+
+def test_a_book_keeps_its_levels_best_first_and_is_dated_by_the_newest_of_them_in_milliseconds():
+    found = parse("book", BOOKS)
+    assert (found.time_unit, found.rejects) == ("ms", ())
+    assert found.columns == {
+        "instrument": ["AAPL"],
+        "ts": [1494538496261],
+        "bid_prices": ["63.09,63.0900000000000001e0"],
+        "bid_sizes": ["300,1e2"],
+        "ask_prices": ["63.92,63.97"],
+        "ask_sizes": ["300,300"],
+    }
+    [request, _] = iex.build(replace(BOOKS, instruments=("AAPL", "FB")))
+    assert (request.path, request.params, request.instruments) == ("/deep/book", (("symbols", "AAPL"),), ("AAPL",))
+
+
+def test_a_book_without_levels_has_no_time_of_its_own_and_a_symbol_left_out_no_row():
+    assert parse({"AAPL": {"bids": [], "asks": []}}, BOOKS).columns["ts"] == [None]
+    assert parse({}, BOOKS).columns["ts"] == []
+
+
+@pytest.mark.parametrize(
+    "level", [{"price": 1, "size": 2}, {"size": 2, "timestamp": 3}, {"price": 1, "timestamp": 3}, 7]
+)
+def test_a_book_with_a_level_that_lacks_something_is_a_finding(level):
+    found = parse({"AAPL": {"bids": [level], "asks": []}}, BOOKS)
+    assert ([one.rule for one in found.rejects], found.columns["ts"]) == (["wrong_shape"], [])

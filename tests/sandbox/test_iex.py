@@ -143,7 +143,7 @@ def test_a_hundred_requests_a_second_are_granted_and_the_months_messages_if_they
 def test_it_says_itself_what_must_come_of_it():
     assert isinstance(LOADED, Conforming)
     examples = LOADED.examples()
-    assert {one.dataset for one in examples} == {"bars", "quotes", "trades", "news"}
+    assert {one.dataset for one in examples} == {"bars", "quotes", "books", "trades", "news"}
     assert all(LOADED.rows(one, now_s=NOW_S) for one in examples)
     assert len({case.decision for case in LOADED.error_cases()}) >= 7
     assert LOADED.page(b"[]") is None

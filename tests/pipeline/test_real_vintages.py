@@ -1,0 +1,73 @@
+"""Real revisions: two vintages of the Federal Reserve Bank of New York go through the farm, digit by digit.
+
+They are files of the wheel statsmodels, read here and not by the sandbox, and never by importing it.
+"""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+from importlib.metadata import distribution
+
+import pytest
+
+FOLDER = "statsmodels/tsa/statespace/tests/results/frbny_nowcast/Nowcasting/data/US"
+VINTAGES = ("2016-06-29", "2016-07-29")
+QUARTERLY = ("GDPC1", "ULCNFB", "A261RX1Q020SBEA")
+
+
+def cells(vintage: str) -> dict[tuple[str, date], Decimal]:
+    """Return the values of a file by series and date; FRED dates a quarter by its first month, the file by its last."""
+    text = distribution("statsmodels").locate_file(f"{FOLDER}/{vintage}.csv").read_text()
+    found = {}
+    for row in csv.DictReader(text.splitlines()):
+        day = datetime.strptime(row.pop("Date"), "%m/%d/%y").date()  # noqa: DTZ007  a date has no zone
+        for name, value in row.items():
+            if value:
+                at = day.replace(month=day.month - 2) if name in QUARTERLY else day
+                found[name, at] = Decimal(value)
+    return found
+
+
+@pytest.fixture
+def real_vintages(sandbox):
+    """Turn the sandbox's four synthetic series that are real in the files to the real ones."""
+    for dial in (1, 0):
+        status, said = sandbox.control("POST", "limits", {"provider": "fred", "limits": {"real_vintages": dial}})
+        assert status == 200, said
+        if dial:
+            yield
+
+
+@pytest.mark.usefixtures("real_vintages")
+def test_both_real_vintages_are_stored_exactly_and_85_values_are_revised_between_them(farm, monkeypatch):
+    monkeypatch.setenv("FRED_API_KEY", "sandbox-key")
+    before, after = map(cells, VINTAGES)
+    names = sorted({name for name, _ in after})
+    window = {"start": "1984-12-01T00:00:00+00:00", "end": "2017-01-01T00:00:00+00:00"}
+    farm.owe("fred", {"dataset": "observations", "instruments": names, **window})
+    farm.run()
+    stored = farm.select(
+        "SELECT instrument, (ts AT TIME ZONE 'UTC')::date, vintage::text, value, vintage_given"
+        " FROM observations JOIN series ON id = series_id"
+    )
+    expected = {(*cell, VINTAGES[0]): value for cell, value in before.items()}
+    expected |= {(*cell, VINTAGES[1]): value for cell, value in after.items() if before.get(cell) != value}
+    assert {tuple(row[:3]): row[3] for row in stored} == expected
+    assert all(row[4] for row in stored)
+    revised = farm.value(
+        "SELECT count(*) FROM (SELECT FROM observations GROUP BY series_id, ts HAVING count(*) > 1) AS twice"
+    )
+    assert (len(names), revised, len(before)) == (29, 85, 8_653)
+    assert farm.findings() == []
+
+
+def test_the_sandbox_reads_the_files_without_loading_their_packages():
+    code = (
+        "import sys; from sandbox.fred_files import file_series; assert len(file_series()) == 31;"
+        "sys.exit(bool({'scipy', 'statsmodels', 'arch', 'pandas', 'numpy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
