@@ -33,18 +33,21 @@ OURS = re.compile(rf"TICKFARM_|DATABASE_URL$|REDIS_URL$|CELERY_|FLOWER_|PG[A-Z]+
 REDIS_DATABASES = 64
 #: Files that take longest, the longest first: one of them begun last is what the other processes would wait for.
 LONGEST_FIRST = (
+    "tests/test_demo.py",
     "tests/local/test_up.py",
     "tests/tasks/test_scaling.py",
-    "tests/benchmarks/test_benchmarks.py",
     "tests/tasks/test_servers_away.py",
-    "tests/test_demo.py",
     "tests/tasks/test_kills.py",
-    "tests/tasks/test_lost_steps.py",
-    "tests/tasks/test_stop.py",
     "tests/tasks/test_schedule_live.py",
+    "tests/benchmarks/test_benchmarks.py",
+    "tests/conformance/test_grid.py",
+    "tests/tasks/test_stop.py",
     "tests/tasks/test_lanes_apart.py",
+    "tests/tasks/test_lost_steps.py",
     "tests/tasks/test_deferred_backlog.py",
     "tests/tasks",
+    "tests/test_cli_data.py",
+    "tests/test_settings.py",
     "tests/local",
     "tests/faults",
 )
