@@ -133,6 +133,7 @@ def _note(dataset: str) -> TextClause:
         once = CASE WHEN {_IS_NEWS} THEN '{{}}' ELSE known.once + excluded.once END,
         twice = CASE WHEN {_IS_NEWS} THEN '{{}}' ELSE known.twice + known.once * excluded.once
             * tstzmultirange(tstzrange(NULL, excluded.answered_at - CAST(:confirm AS interval))) END,
+        confirmed = CASE WHEN {_IS_NEWS} THEN 0 ELSE known.confirmed END,
         state = {_STATE},
         note = CASE WHEN excluded.state = 'suspect' THEN 'the table holds other rows than were answered' END,
         next_at = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN NULL ELSE known.next_at END,

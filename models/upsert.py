@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    not_,
     or_,
     select,
     text,
@@ -267,7 +268,10 @@ def _ledger(written: Any) -> Any:
     )
     columns = ["series_id", "day", "stored", "final", "hash", "job_id", "updated_at"]
     counted = insert(LedgerDay).from_select(columns, days)
-    stays = and_(LedgerDay.deleted_at.is_(None), LedgerDay.state.not_in(("planned", "unavailable")))
+    # A row that comes after all: which of the day's are missing must be found anew.
+    is_late = and_(counted.excluded.stored > 0, LedgerDay.confirmed > 0)
+    is_begun = LedgerDay.state.not_in(("planned", "unavailable"))
+    stays = and_(LedgerDay.deleted_at.is_(None), is_begun, not_(is_late))
     return counted.on_conflict_do_update(
         index_elements=["series_id", "day"],
         set_={
@@ -277,7 +281,8 @@ def _ledger(written: Any) -> Any:
             "job_id": counted.excluded.job_id,
             "updated_at": counted.excluded.updated_at,
             # What comes for a day that retention emptied is a new beginning: nobody has verified it.
-            "state": case((stays, LedgerDay.state), else_="fetched"),
+            "state": case((stays, LedgerDay.state), (LedgerDay.state == "suspect", "suspect"), else_="fetched"),
+            "confirmed": case((is_late, 0), else_=LedgerDay.confirmed),
             "deleted_at": None,
         },
     ).cte("counted")

@@ -130,3 +130,13 @@ def test_an_older_answer_that_is_stored_late_says_nothing_against_newer_rows(far
     farm.change("UPDATE bars SET close = close + 1")
     farm.load(older)
     assert day_of(farm)[0] == "fetched"
+
+
+def test_a_row_that_comes_for_a_minute_taken_for_empty_takes_the_day_s_proof_away(farm):
+    farm.owe("binance", bars_call(minutes=600))
+    farm.run()
+    farm.change("UPDATE ledger SET state = 'verified', confirmed = expected - stored")
+    farm.owe("binance", bars_call(minutes=2, start=DAY + timedelta(hours=10)))
+    farm.run()
+    assert day_of(farm)[:3] == ("fetched", WHOLE, 602)
+    assert farm.value("SELECT confirmed FROM ledger") == 0
