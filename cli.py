@@ -10,6 +10,7 @@ import typer
 from kombu.exceptions import OperationalError as BrokerError
 
 from commands.config import config
+from commands.coverage import coverage
 from commands.data import data
 from commands.dead import dead
 from commands.farm import farm
@@ -41,6 +42,7 @@ for group in (
     providers,
     keys,
     replay,
+    coverage,
     gaps,
     retention,
 ):  # commands of their own

@@ -13,14 +13,29 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import budget, conformance, faults, fetch, ingest, latency, overhead, parse, scale, schedule
+from benchmarks import (
+    budget,
+    conformance,
+    coverage,
+    faults,
+    fetch,
+    ingest,
+    latency,
+    mutation,
+    overhead,
+    parse,
+    scale,
+    schedule,
+)
+
+_ALL = (ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance, coverage, mutation)
 
 
 def main() -> int:
     """Run the benchmark that was asked for; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure the farm on this machine.")
     names = parser.add_subparsers(dest="name", required=True, metavar="NAME")
-    for module in (ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance):
+    for module in _ALL:
         options = names.add_parser(module.NAME, help=module.HELP, description=module.HELP)
         options.add_argument("--json", action="store_true", help="print one JSON object")
         module.add_options(options)

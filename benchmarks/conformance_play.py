@@ -160,38 +160,11 @@ class Ground:
 
     def run_round(self) -> int:
         """Run what is due now; return how many jobs that were."""
-        return self._run(_now())
+        return _run(self._context, self._provider, _LANE, _now())
 
     def run_all(self, sandbox: SandboxControl) -> None:
         """Run until nothing is due any more, whatever was asked to be waited for."""
-        for _ in range(_MOST_ROUNDS):
-            self._forget_waits()
-            sandbox.no_limits(self._provider)  # what was spent is forgotten
-            if not self._run(_now() + LATER):
-                return
-
-    def _run(self, until: datetime) -> int:
-        claim = Claim(f"{FETCH_PREFIX}{self._provider}", 100)
-        with self._context.sessions.begin() as session:
-            leased = jobs.lease_due(session, _LANE, [claim], limit=100, now=until)
-        for one in leased:
-            with self._context.sessions.begin() as session:
-                job = jobs.start(session, one.id, one.attempt)
-            try:
-                if fetch(self._context, self._provider, job).state == "fetched":
-                    store(self._context, job.id, job.attempt)
-            except TickfarmError as error:  # as the shell does with a call that can't work
-                with self._context.sessions.begin() as session:
-                    jobs.bury(session, job.id, job.attempt, f"{type(error).__name__}: {error}")
-        return len(leased)
-
-    def _forget_waits(self) -> None:
-        for key in self._context.redis.keys("tickfarm:gate:*"):
-            self._context.redis.delete(key)
-        for key in self._context.redis.keys("tickfarm:pool:*"):
-            self._context.redis.hdel(key, "hold", "why")
-        with self._context.sessions.begin() as session:
-            session.execute(text("DELETE FROM provider_holds"))
+        run_due(self._context, sandbox, self._provider, lane=_LANE)
 
     def state(self) -> str:
         """Return the state of the fetch that was owed; of what is left of it, where that is a job of its own."""
@@ -281,6 +254,40 @@ class Ground:
     def _select(self, sql: str) -> list[Any]:
         with self._context.sessions() as session:
             return [tuple(row) for row in session.execute(text(sql))]
+
+
+def run_due(context: Context, sandbox: SandboxControl, provider: str, *, lane: str) -> None:
+    """Run a provider's jobs of a lane until nothing is due any more, whatever was asked to be waited for."""
+    for _ in range(_MOST_ROUNDS):
+        _forget_waits(context)
+        sandbox.no_limits(provider)  # what was spent is forgotten
+        if not _run(context, provider, lane, _now() + LATER):
+            return
+
+
+def _run(context: Context, provider: str, lane: str, until: datetime) -> int:
+    claim = Claim(f"{FETCH_PREFIX}{provider}", 100)
+    with context.sessions.begin() as session:
+        leased = jobs.lease_due(session, lane, [claim], limit=100, now=until)
+    for one in leased:
+        with context.sessions.begin() as session:
+            job = jobs.start(session, one.id, one.attempt)
+        try:
+            if fetch(context, provider, job).state == "fetched":
+                store(context, job.id, job.attempt)
+        except TickfarmError as error:  # as the shell does with a call that can't work
+            with context.sessions.begin() as session:
+                jobs.bury(session, job.id, job.attempt, f"{type(error).__name__}: {error}")
+    return len(leased)
+
+
+def _forget_waits(context: Context) -> None:
+    for key in context.redis.keys("tickfarm:gate:*"):
+        context.redis.delete(key)
+    for key in context.redis.keys("tickfarm:pool:*"):
+        context.redis.hdel(key, "hold", "why")
+    with context.sessions.begin() as session:
+        session.execute(text("DELETE FROM provider_holds"))
 
 
 def _without_receipt(rows: list[dict[str, Any]], now_s: float) -> list[dict[str, Any]]:

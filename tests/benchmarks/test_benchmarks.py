@@ -76,6 +76,19 @@ def test_schedule_prints_its_figures_once_every_slot_was_owed_once() -> None:
     assert 0 < found["late_p50_ms"] <= found["late_ms"] <= found["late_max_ms"]
 
 
+def test_mutation_finds_and_heals_one_round_of_each_harm() -> None:
+    found = figures("mutation", "--rounds", "5", "--days", "3")
+    assert (found["detected_pct"], found["healed_pct"], found["false_alarms"]) == (100, 100, 0)
+    assert set(found["rounds"].values()) == {1}
+
+
+def test_coverage_counts_every_day_that_was_changed() -> None:
+    found = figures("coverage", "--series", "3", "--years", "1", "--rounds", "1")
+    assert found["days"] == 3 * 365
+    assert found["gap_days"] == found["changed_days"]
+    assert found["report_s"] > 0
+
+
 def test_a_stretch_holds_at_least_the_rows_asked_for_in_whole_jobs() -> None:
     assert [stretch(rows).rows for rows in (1, 5_000, 5_001, 400_000)] == [5_000, 5_000, 10_000, 400_000]
 

@@ -1,0 +1,81 @@
+"""Coverage: how long the report takes over a ledger of many years.
+
+The ledger's rows are simulated by SQL: what is measured is the report, which never reads the data. Deliberately not
+here: how a day is proven (models/evidence).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from benchmarks.stage import context_of, stage
+from ingest.pipeline.coverage import coverage
+
+NAME = "coverage"
+HELP = "the report over a ledger of many series and years"
+_FILL = text("""
+    WITH made AS (
+        INSERT INTO series (provider, dataset, instrument, interval, followed)
+        SELECT 'binance', 'bars', 'C' || n || '-USDT', '1m', true FROM generate_series(1, :series) AS n RETURNING id
+    )
+    INSERT INTO ledger (series_id, day, expected, stored, final, hash, state, once, job_id, updated_at)
+    SELECT id, day::date, 1440, 1440, 1440, id * 1000003, 'verified',
+        tstzmultirange(tstzrange(day, day + interval '1 day')), 1, now()
+    FROM made, generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), '1 day') AS day
+""")
+_CHANGE = text("""
+    UPDATE ledger SET state = 'fetched', final = final - 1
+    WHERE (series_id, day) IN (SELECT series_id, day FROM ledger TABLESAMPLE BERNOULLI (1))
+""")
+
+
+def add_options(options: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    options.add_argument("--series", type=int, default=100, help="series (default: %(default)s)")
+    options.add_argument("--years", type=int, default=10, help="years of each (default: %(default)s)")
+    options.add_argument("--rounds", type=int, default=5, help="reports, of which the slowest counts")
+
+
+def is_bad(figures: Mapping[str, Any]) -> bool:
+    """Say whether the report overlooked the days that were changed."""
+    return bool(figures["gap_days"] != figures["changed_days"])
+
+
+def run(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Fill a ledger, report, change a hundredth of the days, report again."""
+    now = datetime.now(UTC)
+    span = {"first": now - timedelta(days=365 * chosen.years), "last": now - timedelta(days=1)}
+    with stage() as ground, context_of(ground) as context:
+        with context.sessions.begin() as session:
+            session.execute(_FILL, span | {"series": chosen.series})
+        with closing(ground.database()) as connection, connection.cursor() as cursor:
+            cursor.execute("VACUUM ANALYZE ledger")
+        with context.sessions() as session:
+            days = int(session.scalar(text("SELECT count(*) FROM ledger")) or 0)
+            first = max(_report(session, now)[0] for _ in range(chosen.rounds))
+        with context.sessions.begin() as session:
+            changed = session.execute(_CHANGE).rowcount  # type: ignore[attr-defined]
+        with context.sessions() as session:
+            again = [_report(session, now) for _ in range(chosen.rounds)]
+        return {
+            "report_s": round(first, 3),
+            "incremental_ms": round(1000 * max(took for took, _ in again), 1),
+            "days": days,
+            "changed_days": changed,
+            "gap_days": again[-1][1],
+        }
+
+
+def _report(session: Session, now: datetime) -> tuple[float, int]:
+    """Return how long a report took, and the unproven days that it counts."""
+    began = time.monotonic()
+    found = coverage(session, now)
+    return time.monotonic() - began, sum(one.gap_days for one in found)

@@ -1,0 +1,163 @@
+"""Scrub: read the tables again and compare them with the ledger, so that rows altered behind its back are found too.
+
+Deliberately not here: healing (gaps owes it, store does it). Invariant: ledger and rows of a day are read in one
+statement, so that a write that is going on is no alarm; and a day becomes suspect only if it is still as it was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, TextClause, text
+from sqlalchemy.orm import Session
+
+from ingest.market.quality import RULES
+from ingest.pipeline.context import Context
+from models.upsert import row_hash, table_of
+
+#: Days of a series that one statement reads: a month of minutes is 44,640 rows, ten years of days 3,650.
+_DENSE, _SPARSE = timedelta(days=31), timedelta(days=3_650)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Altered:
+    """A day whose rows are not those that were written: (rows, final ones) as the ledger has them, and as found."""
+
+    series_id: int
+    day: date
+    known: tuple[int, int]
+    found: tuple[int, int]
+
+
+@dataclass(slots=True)
+class Scrubbed:
+    """What a scrub read and found."""
+
+    days: int = 0
+    rows: int = 0
+    altered: list[Altered] = field(default_factory=list)
+
+
+def scrub(context: Context, now: datetime) -> Scrubbed:
+    """Compare every day of every series with what is stored; make the days that differ suspect, each with a finding.
+
+    Reads every row. Days that retention emptied are no alarm.
+    """
+    done = Scrubbed()
+    with context.sessions() as session:
+        series = session.execute(
+            text("SELECT id, dataset, provider, instrument, interval FROM series ORDER BY id")
+        ).all()
+    for one in series:
+        is_dense = one.dataset in ("trades", "quotes", "books") or one.interval not in ("", "1d")
+        for first, last in _slices(context, one.id, one.dataset, _DENSE if is_dense else _SPARSE):
+            with context.sessions.begin() as session:
+                _slice(session, one, first, last, now=now, done=done)
+    if done.altered:
+        log.warning("rows_altered", days=len(done.altered))
+    return done
+
+
+def _slice(session: Session, series: Row[Any], first: date, last: date, *, now: datetime, done: Scrubbed) -> None:
+    span = {"series": series.id, "first": first, "last": last}
+    read = session.execute(_compare(series.dataset), span).all()
+    done.days += len(read)
+    done.rows += sum(row.rows for row in read)
+    for row in read:
+        if row.differs and _suspect(session, series, row, now):
+            known, found = (row.stored or 0, row.final or 0), (row.rows, row.final_rows)
+            done.altered.append(Altered(series.id, row.day, known, found))
+    session.execute(_SCRUBBED, span | {"now": now})
+
+
+def _slices(context: Context, series_id: int, dataset: str, step: timedelta) -> Iterator[tuple[date, date]]:
+    """Yield half-open stretches of days that together hold all that is stored and known of the series."""
+    with context.sessions() as session:
+        bounds = session.execute(
+            text(
+                "SELECT least((SELECT min(day) FROM ledger WHERE series_id = :id), min(ts AT TIME ZONE 'UTC')::date),"
+                " greatest((SELECT max(day) FROM ledger WHERE series_id = :id), max(ts AT TIME ZONE 'UTC')::date)"
+                f" FROM {dataset} WHERE series_id = :id"
+            ),
+            {"id": series_id},
+        ).one()
+    first, last = bounds
+    while first is not None and first <= last:
+        yield first, first + step
+        first += step
+
+
+def _compare(dataset: str) -> TextClause:
+    final = "is_final" if "is_final" in table_of(dataset).c else "true"
+    return text(f"""
+    SELECT coalesce(known.day, kept.day) AS day, known.stored, known.final, known.hash, known.state,
+        coalesce(kept.rows, 0) AS rows, coalesce(kept.final_rows, 0) AS final_rows,
+        (coalesce(known.stored, 0), coalesce(known.final, 0), coalesce(known.hash, 0))
+            IS DISTINCT FROM (coalesce(kept.rows, 0), coalesce(kept.final_rows, 0), coalesce(kept.hash, 0)) AS differs
+    FROM (SELECT * FROM ledger WHERE series_id = :series AND day >= :first AND day < :last) AS known
+    FULL JOIN (
+        SELECT (ts AT TIME ZONE 'UTC')::date AS day, count(*) AS rows, count(*) FILTER (WHERE {final}) AS final_rows,
+            bit_xor({row_hash(dataset, dataset)}) AS hash
+        FROM {dataset} WHERE series_id = :series
+            AND ts >= CAST(:first AS timestamp) AT TIME ZONE 'UTC' AND ts < CAST(:last AS timestamp) AT TIME ZONE 'UTC'
+        GROUP BY 1
+    ) AS kept ON kept.day = known.day
+    ORDER BY 1
+    """)
+
+
+_SUSPECT = text("""
+    UPDATE ledger SET state = 'suspect', once = '{}', twice = '{}', confirmed = 0, attempts = 0, next_at = :now,
+        note = :note, updated_at = :now
+    WHERE series_id = :series AND day = :day AND (stored, final, hash) = (:stored, :final, :hash)
+    RETURNING day
+""")
+_UNKNOWN = text("""
+    INSERT INTO ledger (series_id, day, stored, final, state, job_id, note, next_at, updated_at)
+    VALUES (:series, :day, 0, 0, 'suspect', 0, :note, :now, :now) ON CONFLICT DO NOTHING RETURNING day
+""")
+_SCRUBBED = text(
+    "UPDATE ledger SET scrubbed_at = :now WHERE series_id = :series AND day >= :first AND day < :last"
+    " AND state <> 'planned'"
+)
+#: A finding of its own for each time: the payload that brought the rows says nothing about who altered them.
+_FINDING = text("""
+    INSERT INTO findings (job_id, provider, dataset, instrument, ts, rule, severity, rows, reason, sample, payload_key,
+        answer)
+    VALUES (0, :provider, :dataset, :instrument, CAST(:day AS timestamp) AT TIME ZONE 'UTC', 'altered', :severity,
+        :rows, :reason, :sample, :key, 0)
+    ON CONFLICT DO NOTHING
+""")
+
+
+def _suspect(session: Session, series: Row[Any], row: Row[Any], now: datetime) -> bool:
+    """Mark the day and file a finding; say whether it was still as it was read."""
+    at_fault = abs(row.rows - (row.stored or 0))
+    what = f"{row.rows} rows are there and {row.stored or 0} were written"
+    note = what if at_fault else f"{row.rows} rows are there, and they are not as they were written"
+    values = {"series": series.id, "day": row.day, "now": now, "note": note}
+    if row.stored is None:
+        marked = session.execute(_UNKNOWN, values)
+    else:
+        marked = session.execute(_SUSPECT, values | {"stored": row.stored, "final": row.final, "hash": row.hash})
+    if marked.first() is None:
+        return False
+    finding = {
+        "provider": series.provider,
+        "dataset": series.dataset,
+        "instrument": series.instrument,
+        "day": row.day,
+        "severity": RULES["altered"].severity,
+        "rows": max(at_fault, 1),
+        "reason": RULES["altered"].meaning,
+        "sample": note,
+        "key": f"scrub:{series.id}:{row.day}:{now.isoformat()}",
+    }
+    session.execute(_FINDING, finding)
+    return True
