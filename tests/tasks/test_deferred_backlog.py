@@ -7,6 +7,7 @@ each of them in a worker's memory and in Redis.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -37,10 +38,25 @@ def defer_directly(farm, count):
                 jobs.put_back(session, job.id, job.attempt, due_at=due_at, reason="429", is_failure=False)
 
 
-def shares(number, farm):
+def load_everything(farm, worker):
+    """Let each child store bars of an exchange, whose calendar is a library of 90 MiB, before memory is measured."""
+
+    def is_loaded(child):
+        return "pandas" in Path(f"/proc/{child}/maps").read_text()
+
+    for at in range(50):
+        shares(f"first {at} a", farm, prefix="warm")
+        shares(f"first {at} b", farm, prefix="warm")
+        farm.all_done(within_s=30)
+        if all(is_loaded(child) for child in worker.children()):
+            return
+    raise AssertionError("a child has not stored any bars of an exchange")
+
+
+def shares(number, farm, *, prefix="other"):
     """Owe daily bars of the other provider, which told nobody to wait."""
     kwargs = {"dataset": "bars", "instruments": ["AAPL"], "interval": "1d", "start": "2013-01-01", "end": "2013-02-01"}
-    made = bars_job(f"other:{number}", "AAPL", task="tasks.fetch.nasdaq_data_link", lane="standard")
+    made = bars_job(f"{prefix}:{number}", "AAPL", task="tasks.fetch.nasdaq_data_link", lane="standard")
     owe(farm, jobs.NewJob(key=made.key, task=made.task, lane=made.lane, kwargs=kwargs, due_at=made.due_at))
 
 
@@ -50,9 +66,8 @@ def shares(number, farm):
 def test_ten_thousand_deferred_jobs_cost_no_memory_and_no_redis_and_hold_up_nobody(farm, by_the_worker):
     worker = farm.worker(NASDAQ_DATA_LINK_API_KEY="sandbox-key")
     beat = farm.beat()
-    shares("first", farm)  # everything is loaded once before memory is measured
     owe(farm, bars_job("first", PAIRS[0]))
-    farm.all_done(within_s=30)
+    load_everything(farm, worker)
     before = {running.name: resident_mib(running) for running in (worker, beat)}
     keys = set(farm.context.redis.keys("*"))
     farm.sandbox.arm("binance", "status", times=None, args={"status": 429, "retry_after": RETRY_AFTER_S})
@@ -65,7 +80,7 @@ def test_ten_thousand_deferred_jobs_cost_no_memory_and_no_redis_and_hold_up_nobo
     defer_directly(farm, DEFERRED - by_the_worker)
     for number in range(12):
         shares(number, farm)
-    of_other = "SELECT count(*) = 13 FROM jobs WHERE lane = 'standard' AND state = 'done'"
+    of_other = "SELECT count(*) = 12 FROM jobs WHERE key LIKE 'other:%' AND state = 'done'"
     farm.wait_for(of_other, within_s=IN_TIME_S)
     until(lambda: farm.value(WAITING) == DEFERRED, what="all of them to wait")
     assert farm.letters() == []
