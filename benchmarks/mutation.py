@@ -152,4 +152,4 @@ def _hashes(context: Context) -> list[tuple[date, int]]:
 
 def _is_proven(context: Context) -> bool:
     with context.sessions() as session:
-        return all(one.is_proven for one in coverage(session, datetime.now(UTC)))
+        return all(one.is_proven for one in coverage(session, context.settings, datetime.now(UTC)))

@@ -46,7 +46,7 @@ def show_coverage(
             f"{done.rows:,} rows of {done.days:,} days read; {len(done.altered)} days are not as they were written"
         )
     with context.sessions() as session:
-        found = coverage_of(session, now, last=last)
+        found = coverage_of(session, context.settings, now, last=last)
     if as_json:
         print_json([asdict(one) | {"percent": round(one.percent, 2), "is_proven": one.is_proven} for one in found])
     elif found:

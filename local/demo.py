@@ -79,7 +79,10 @@ def run_demo(home: Path, *, leave: bool, out: Console) -> int:
 
 
 def _order(context: Context) -> None:
-    """Follow the series and owe their histories. Done again, it owes nothing twice."""
+    """Follow the series and owe their histories. Done again, it owes nothing twice.
+
+    Of the live ones nothing is owed from before: by itself the farm would load a year of minutes.
+    """
     now = datetime.now(UTC)
     with context.sessions.begin() as session:
         name, tickers, interval, since = HISTORY
@@ -87,9 +90,9 @@ def _order(context: Context) -> None:
         follow(session, provider, "bars", tickers, interval=interval, since=since, now=now)
         plan_history(session, provider, tickers, interval=interval, start=since, end=now, now=now)
         for (exchange, pairs), (dataset, live_interval) in product(PAIRS.items(), LIVE):
-            follow(session, providers.get(exchange), dataset, pairs, interval=live_interval, since=None, now=now)
+            follow(session, providers.get(exchange), dataset, pairs, interval=live_interval, since=now, now=now)
         for other, dataset, its_interval, names in OTHERS:
-            follow(session, providers.get(other), dataset, names, interval=its_interval, since=None, now=now)
+            follow(session, providers.get(other), dataset, names, interval=its_interval, since=now, now=now)
     wake_leader(context.redis)
 
 

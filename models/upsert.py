@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from io import BytesIO
 from typing import IO, Any
 
 import psycopg2
@@ -85,7 +84,7 @@ class Written:
 
 
 def copy_columns(dataset: str) -> tuple[str, ...]:
-    """Return the columns of the staging table, in the order `write` expects them in the CSV."""
+    """Return the columns of the staging table, in the order `stage` expects them in the CSV."""
     return tuple(table_of(dataset).c.keys())
 
 
@@ -103,17 +102,11 @@ def row_hash(dataset: str, alias: str) -> str:
     return f"hash_record_extended(ROW({', '.join(f'{alias}.{name}' for name in columns)}), 0)"
 
 
-def write(session: Session, dataset: str, csv: bytes) -> Written:
-    """Store the rows of `csv` (columns as `copy_columns`, no header, empty unquoted field = NULL).
-
-    Runs inside the caller's transaction: three round trips, whatever the number of rows. Repeating it changes nothing.
-    """
-    stage(session, dataset, BytesIO(csv))
-    return write_staged(session, dataset)
-
-
 def stage(session: Session, dataset: str, csv: IO[bytes]) -> None:
-    """Put the rows of `csv` into the connection's staging table, which the end of the transaction empties."""
+    """Put the rows of `csv` into the connection's staging table, which the end of the transaction empties.
+
+    Its columns are those of `copy_columns`, no header, an empty unquoted field is NULL.
+    """
     connection = session.connection()
     driver = connection.connection.driver_connection
     if driver is None:

@@ -7,23 +7,19 @@ import json
 import pytest
 
 from tests.conftest import statement
-from tests.tickfarm_command import run_each
+from tests.tickfarm_command import each_with
 
 
 @pytest.fixture
 def tickfarm(database_url, redis_url, home):
-    """Many command lines in one process."""
-
-    def command(*lines, **env):
-        env |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "TICKFARM_HOME": str(home)}
-        return run_each([line.split() for line in lines], TICKFARM_LOG_FORMAT="json", **env)
-
-    return command
+    return each_with(
+        DATABASE_URL=database_url, REDIS_URL=redis_url, TICKFARM_HOME=str(home), TICKFARM_LOG_FORMAT="json"
+    )
 
 
 SERIES = (
-    "INSERT INTO series (provider, dataset, instrument, interval, followed)"
-    " VALUES ('binance', 'bars', 'BTC-USDT', '1m', true)"
+    "INSERT INTO series (provider, dataset, instrument, interval, followed, since, until)"
+    " VALUES ('binance', 'bars', 'BTC-USDT', '1m', true, '2024-03-05', '2024-03-08')"
 )
 DAYS = (
     "INSERT INTO ledger (series_id, day, expected, stored, final, state, job_id, updated_at) SELECT id, day, 1440, 0,"

@@ -7,18 +7,14 @@ import json
 import pytest
 
 from tests.conftest import statement
-from tests.tickfarm_command import run_each
+from tests.tickfarm_command import each_with
 
 
 @pytest.fixture
 def tickfarm(database_url, redis_url, home):
-    """Many command lines in one process."""
-
-    def command(*lines, **env):
-        env |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "TICKFARM_HOME": str(home)}
-        return run_each([line.split() for line in lines], TICKFARM_LOG_FORMAT="json", **env)
-
-    return command
+    return each_with(
+        DATABASE_URL=database_url, REDIS_URL=redis_url, TICKFARM_HOME=str(home), TICKFARM_LOG_FORMAT="json"
+    )
 
 
 def test_gaps_are_listed_owed_once_and_end_with_exit_code_3(tickfarm, database_url):

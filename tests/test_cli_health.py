@@ -25,7 +25,7 @@ from ingest.pipeline.workers import Worker, announce
 from ingest.settings import CHECKOUT
 from ingest.transport.gate import gate_key
 from models import ProviderEvent, ProviderHold, open_engine
-from tests.tickfarm_command import complaint, run, run_each
+from tests.tickfarm_command import complaint, each_with, run
 from tests.transport.callers import POLICY, ask, ended, new_gate
 
 LANES = ("live", "standard", "backfill", "maintenance")
@@ -38,12 +38,7 @@ def servers_of(database_url, redis_url, home):
 
 @pytest.fixture
 def tickfarm(servers_of):
-    """Many command lines in one process, with servers of the test's own."""
-
-    def command(*lines, **env):
-        return run_each([line.split() for line in lines], **servers_of, **env)
-
-    return command
+    return each_with(**servers_of)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from ingest.pipeline.dead_letters import Letter, write_letter
 from ingest.pipeline.jobs import NewJob, finish, insert_jobs, start
 from models import Job, open_engine
 from tests.pipeline.transitions import lease_all
-from tests.tickfarm_command import complaint, run, run_each
+from tests.tickfarm_command import complaint, each_with, run
 
 NOW = datetime.now(UTC)
 BTC = {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m", "start": "2026-11-01T00:00:00+00:00"}
@@ -21,13 +21,7 @@ BTC = {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m", "start"
 
 @pytest.fixture
 def tickfarm(database_url, redis_url, home):
-    """Many command lines in one process, with servers of the test's own."""
-
-    def command(*lines):
-        env = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "TICKFARM_HOME": str(home)}
-        return run_each([line.split() for line in lines], **env)
-
-    return command
+    return each_with(DATABASE_URL=database_url, REDIS_URL=redis_url, TICKFARM_HOME=str(home))
 
 
 @pytest.fixture

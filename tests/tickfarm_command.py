@@ -39,6 +39,15 @@ def run_each(lines, **env):
     return [subprocess.CompletedProcess(line, *answer) for line, answer in zip(lines, answers, strict=True)]
 
 
+def each_with(**env):
+    """Return what runs many command lines, given as text, in one process with these settings."""
+
+    def command(*lines, **more):
+        return run_each([line.split() for line in lines], **env, **more)
+
+    return command
+
+
 def _fork(what, env, **order):
     """Have an order carried out by a fork; return how that ended and what it said."""
     with tempfile.TemporaryDirectory() as folder:

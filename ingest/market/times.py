@@ -50,6 +50,11 @@ def first_date(ts: datetime) -> date:
     return moment.date() if moment.time() == time.min else moment.date() + timedelta(days=1)
 
 
+def midnight(day: date) -> datetime:
+    """Return when a UTC day begins."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def epoch_us(ts: datetime) -> int:
     """Return whole microseconds since 1970-01-01T00:00Z. Raises TypeError for a naive `ts`."""
     return (ts - _EPOCH) // timedelta(microseconds=1)

@@ -14,29 +14,31 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.market.calendars import expected_by_day
 from ingest.market.intervals import seconds_of
-from ingest.pipeline.status import series_status
+from ingest.market.times import midnight
+from ingest.pipeline.gaps_owed import plan_days
+from ingest.pipeline.status import followed_series, is_late
 from ingest.providers.contract import calendar_of
+from ingest.settings import Settings
+from models import Series
 
 #: Of what nobody can say that it must be there.
 BEST_EFFORT = ("news", "posts", "actions")
 #: The newest bars are not missed before the poll that makes them final had its time: this many intervals, at most so
 #: long.
 _GRACE_INTERVALS, _MOST_GRACE = 2, timedelta(minutes=15)
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesCoverage:
     """A series' proof. `expected` and `proven` are rows of bars, days of other datasets; `gap_days` are unproven ones.
 
-    `suspect_days` and `unavailable_days` are among those. `newest` and `age_s` are status', and `is_late` says that
-    the newest row is older, in its market's own hours, than the series' pace allows.
+    `suspect_days` and `unavailable_days` are among those. `age_s` is the newest row's age.
     """
 
     provider: str
@@ -87,50 +89,64 @@ _TODAY = text("""
     SELECT series_id, final, confirmed, state FROM ledger JOIN series ON series.id = ledger.series_id
     WHERE followed AND dataset = 'bars' AND day = :today
 """)
-_SERIES = text("SELECT id, provider, dataset, instrument, interval FROM series WHERE followed")
 
 
-def coverage(session: Session, now: datetime, *, last: timedelta | None = None) -> list[SeriesCoverage]:
-    """Return the coverage of every followed series, as `series_status` orders them; of the `last` days only where said.
+def coverage(
+    session: Session, config: Settings, now: datetime, *, last: timedelta | None = None
+) -> list[SeriesCoverage]:
+    """Return the coverage of each followed series, as `followed_series` orders them; of the `last` days where said.
 
+    What came to be owed since the last check of gaps counts: it is planned in the session, which the caller rolls back.
     Cost: one pass over the ledger's days of that time, and one index look-up a series for its newest row.
     """
+    plan_days(session, config, now)
     today = now.astimezone(UTC).date()
     first = date.min if last is None else (now.astimezone(UTC) - last).date()
     closed = {row.id: row for row in session.execute(_DAYS, {"first": first, "today": today})}
     begun = {row.series_id: row for row in session.execute(_TODAY, {"today": today})}
-    ids = {(row.provider, row.dataset, row.instrument, row.interval): row.id for row in session.execute(_SERIES)}
-    found = []
-    for one in series_status(session, now):
-        key = (one.provider, one.dataset, one.instrument, one.interval)
-        days, of_today = closed.get(ids.get(key)), begun.get(ids.get(key))
-        added = (0, 0, 0, 0) if of_today is None else _today(one.provider, one.instrument, one.interval, of_today, now)
-        found.append(
-            SeriesCoverage(
-                *key,
-                first=days.first if days else None,
-                days=added[0] + (days.days if days else 0),
-                expected=added[1] + (int(days.expected) if days else 0),
-                proven=added[2] + (int(days.proven) if days else 0),
-                gap_days=added[3] + (days.gap_days if days else 0),
-                suspect_days=days.suspect_days if days else 0,
-                unavailable_days=days.unavailable_days if days else 0,
-                newest=one.newest,
-                age_s=one.age_s,
-                is_late=one.state == "late",
-            )
-        )
-    return found
+    return [
+        _of(series, newest, closed.get(series.id), begun.get(series.id), now)
+        for series, newest in followed_series(session)
+    ]
 
 
-def _today(provider: str, instrument: str, interval: str, row: Any, now: datetime) -> tuple[int, int, int, int]:
+def _of(
+    series: Series, newest: datetime | None, closed: Row[Any] | None, begun: Row[Any] | None, now: datetime
+) -> SeriesCoverage:
+    """Return the coverage of a series from its days that are over and the one that has begun."""
+    days, expected, proven, gap_days = (0, 0, 0, 0) if begun is None else _today(series, begun, now)
+    if closed is not None:
+        days, expected = days + closed.days, expected + int(closed.expected)
+        proven, gap_days = proven + int(closed.proven), gap_days + closed.gap_days
+    return SeriesCoverage(
+        series.provider,
+        series.dataset,
+        series.instrument,
+        series.interval,
+        first=closed.first if closed else None,
+        days=days,
+        expected=expected,
+        proven=proven,
+        gap_days=gap_days,
+        suspect_days=closed.suspect_days if closed else 0,
+        unavailable_days=closed.unavailable_days if closed else 0,
+        newest=newest,
+        age_s=None if newest is None else max((now - newest).total_seconds(), 0.0),
+        is_late=is_late(series, newest, now),
+    )
+
+
+def _today(series: Series, row: Row[Any], now: datetime) -> tuple[int, int, int, int]:
     """Return what today adds: a day, what should be final by now, what is, and whether anything is missing."""
-    facts = providers.get(provider).facts
-    width = timedelta(seconds=seconds_of(interval))
+    facts = providers.get(series.provider).facts
+    width = timedelta(seconds=seconds_of(series.interval))
     until = now - timedelta(seconds=facts.settle_s) - width - min(_GRACE_INTERVALS * width, _MOST_GRACE)
-    midnight = datetime(now.year, now.month, now.day, tzinfo=UTC)
-    if until <= midnight:
+    begins = midnight(now.astimezone(UTC).date())
+    if series.since is not None:
+        begins = max(begins, series.since)
+    if until <= begins:
         return 0, 0, 0, 0
-    expected = sum(count for _, count in expected_by_day(calendar_of(facts, instrument), interval, midnight, until))
+    opens = expected_by_day(calendar_of(facts, series.instrument), series.interval, begins, until)
+    expected = sum(count for _, count in opens)
     proven = 0 if row.state == "suspect" else min(row.final + row.confirmed, expected)
     return 1, expected, proven, int(proven < expected)

@@ -15,6 +15,7 @@ import polars as pl
 
 from ingest.market.calendars import expected_by_day
 from ingest.market.intervals import bar_open, seconds_of
+from ingest.market.times import midnight
 from ingest.payloads import StoredAnswer
 from ingest.pipeline.calls import FetchCall
 from ingest.providers.contract import Facts
@@ -22,6 +23,8 @@ from models.evidence import Stretch
 
 _DAY = timedelta(days=1)
 _MICROSECOND = timedelta(microseconds=1)
+#: Of what nobody can say how many rows it has, in the part that is covered and in the whole day.
+_UNKNOWN: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,6 @@ class _Chain:
 
     begins: bool = False
     ends: bool = False
-    is_spoilt: bool = False
     pages: list[int] = field(default_factory=list)
 
 
@@ -53,22 +55,19 @@ def covered(
     """
     if call.dataset not in ("bars", "trades", "observations"):
         return []
-    chains = _chains(answers, spoilt)
     found: list[Covered] = []
-    partial: list[int] = []
-    for chain in chains:
+    partial: list[_Chain] = []
+    for chain in _chains(answers, spoilt):
         request = answers[chain.pages[0]].answer.request
-        if chain.is_spoilt:
-            continue
         if chain.begins and chain.ends and request.start is not None and request.end is not None:
             first, last = (answers[place].answer.sent_at for place in (chain.pages[0], chain.pages[-1]))
             end = min(request.end, _settled(facts, call, first))
             if end > request.start:
                 found += [Covered(name, request.start, end, last) for name in request.instruments]
         else:
-            partial.append(chains.index(chain))
+            partial.append(chain)
     if partial and call.dataset != "observations" and good.height:
-        found += _between_rows(facts, call, answers, good, [chains[place] for place in partial])
+        found += _between_rows(facts, call, answers, good, partial)
     return _joined(found)
 
 
@@ -87,16 +86,20 @@ def stretches(
 
 
 def _chains(answers: Sequence[StoredAnswer], spoilt: Collection[int]) -> list[_Chain]:
+    """Return the chains that no page spoils."""
     chains: dict[object, _Chain] = {}
+    ill = set[object]()
     for place, kept in enumerate(answers):
         request = kept.answer.request
         windowless = place if request.start is None else None
-        chain = chains.setdefault((request.path, request.instruments, request.start, request.end, windowless), _Chain())
+        key = (request.path, request.instruments, request.start, request.end, windowless)
+        chain = chains.setdefault(key, _Chain())
         chain.pages.append(place)
         chain.begins |= not request.follows
         chain.ends |= kept.is_last is True
-        chain.is_spoilt |= kept.rule is not None or place in spoilt
-    return list(chains.values())
+        if kept.rule is not None or place in spoilt:
+            ill.add(key)
+    return [chain for key, chain in chains.items() if key not in ill]
 
 
 def _settled(facts: Facts, call: FetchCall, asked_at: datetime) -> datetime:
@@ -152,25 +155,18 @@ def _days_with_rows(good: pl.DataFrame) -> dict[str, set[date]]:
 
 def _of_days(one: Covered, call: FetchCall, series_id: int, calendar: str, with_rows: set[date]) -> Iterator[Stretch]:
     start, end = one.start.astimezone(UTC), one.end.astimezone(UTC)
-    first, last = _midnight(start.date()), _midnight((end - _MICROSECOND).date())
-    if call.interval is None:
-        is_sparse = call.dataset == "observations"
-        days = sorted(with_rows) if is_sparse else [first.date() + at * _DAY for at in range((last - first).days + 1)]
-        expects = dict.fromkeys(days)
-        expects_whole = expects
+    first, last = midnight(start.date()), midnight((end - _MICROSECOND).date())
+    expected: dict[date, tuple[int | None, int | None]]
+    if call.interval is not None:
+        in_part = dict(expected_by_day(calendar, call.interval, start, end))
+        in_day = dict(expected_by_day(calendar, call.interval, first, last + _DAY))
+        days = in_day.keys() | with_rows
+        expected = {day: (in_part.get(day, 0), in_day.get(day, 0)) for day in days}
+    elif call.dataset == "observations":
+        expected = dict.fromkeys(with_rows, _UNKNOWN)
     else:
-        expects = dict(expected_by_day(calendar, call.interval, start, end))
-        expects_whole = dict(expected_by_day(calendar, call.interval, first, last + _DAY))
-        days = sorted(expects_whole.keys() | with_rows)
-    for day in days:
-        opens = _midnight(day)
-        begins, ends = max(opens, start), min(opens + _DAY, end)
+        expected = {(first + at * _DAY).date(): _UNKNOWN for at in range((last - first).days + 1)}
+    for day, numbers in expected.items():
+        begins, ends = max(midnight(day), start), min(midnight(day) + _DAY, end)
         if begins < ends:
-            is_counted = call.interval is not None
-            expected = expects.get(day, 0) if is_counted else None
-            in_day = expects_whole.get(day, 0) if is_counted else None
-            yield Stretch(series_id, day, begins, ends, one.observed_at, expected, in_day)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+            yield Stretch(series_id, day, begins, ends, one.observed_at, *numbers)

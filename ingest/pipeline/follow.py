@@ -34,6 +34,8 @@ JOB_SPAN: Mapping[Dataset, timedelta] = {
     "observations": timedelta(days=3650),
     "actions": timedelta(days=3650),
 }
+#: begins the key of a job of history that was ordered
+HISTORY_PREFIX = "history:"
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -167,7 +169,7 @@ def _history_job(facts: Facts, call: dict[str, Any], start: datetime, end: datet
     stretch = f"{start.isoformat()}..{end.isoformat()}"
     [name] = call["instruments"]
     return NewJob(
-        key=f"history:{facts.name}:{name}:{call['interval'] or call['dataset']}:{stretch}",
+        key=f"{HISTORY_PREFIX}{facts.name}:{name}:{call['interval'] or call['dataset']}:{stretch}",
         task=f"{FETCH_PREFIX}{facts.name}",
         lane="backfill",
         kwargs={**call, "start": start.isoformat(), "end": end.isoformat()},

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from ingest.market.calendars import expected_opens
 from ingest.market.intervals import bar_open, seconds_of
+from ingest.market.times import midnight
 from ingest.pipeline.follow import JOB_ROWS
 from ingest.pipeline.gaps_days import DayGaps, open_days
-from ingest.pipeline.gaps_owed import DAY, Owed, midnight
+from ingest.pipeline.gaps_owed import DAY, Owed
 from ingest.pipeline.gaps_windows import Ranges, Window, missing_of, runs_of
 from models.evidence import CONFIRM_AFTER
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.market.calendars import expected_by_day
 from ingest.market.records import DEFAULT_SINCE, Dataset
+from ingest.market.times import midnight
 from ingest.pipeline.calls import first_in_reach, reach_in_words
 from ingest.pipeline.terms import why_unusable
 from ingest.providers.contract import Facts, calendar_of
@@ -197,8 +198,3 @@ def _expected(owed: Owed, first: date, past: date) -> Mapping[date, int | None]:
 
 def _remember(session: Session, series_id: int, first: datetime | None, past: datetime | None) -> None:
     session.execute(update(Series).where(Series.id == series_id).values(planned_from=first, planned_until=past))
-
-
-def midnight(day: date) -> datetime:
-    """Return when a UTC day begins."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)

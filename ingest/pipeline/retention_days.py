@@ -6,13 +6,14 @@ in the transaction that takes them off the ledger's count. Lock order is the wri
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from functools import partial
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from ingest.market.times import midnight
 from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
 from ingest.pipeline.retention_partitions import Partition, drop_each, old_partitions, shut
@@ -117,7 +118,7 @@ def _delete_rows(context: Context, dataset: str, old: dict[str, Any], tally: Tal
 
 def _delete_day(context: Context, dataset: str, series_id: int, day: date, tally: Tally, span: Span) -> bool:
     """Delete a series' day, slice by slice; return False when the time is up before its end."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    start = midnight(day)
     bounds = {"series": series_id, "from": start, "end": start + timedelta(days=1), "rows": SLICE_ROWS}
     is_final = "is_final" if dataset == "bars" else "true"
     among = f"FROM {dataset} WHERE series_id = :series AND ts >= :from AND ts < :end"

@@ -15,8 +15,10 @@ import structlog
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.orm import Session
 
-from ingest.market.quality import RULES
+from ingest.market.quality import RULES, Finding
+from ingest.market.times import midnight
 from ingest.pipeline.context import Context
+from ingest.pipeline.store import Source, note_findings
 from models.upsert import row_hash, table_of
 
 #: Days of a series that one statement reads: a month of minutes is 44,640 rows, ten years of days 3,650.
@@ -126,14 +128,6 @@ _SCRUBBED = text(
     "UPDATE ledger SET scrubbed_at = :now WHERE series_id = :series AND day >= :first AND day < :last"
     " AND state <> 'planned'"
 )
-#: A finding of its own for each time: the payload that brought the rows says nothing about who altered them.
-_FINDING = text("""
-    INSERT INTO findings (job_id, provider, dataset, instrument, ts, rule, severity, rows, reason, sample, payload_key,
-        answer)
-    VALUES (0, :provider, :dataset, :instrument, CAST(:day AS timestamp) AT TIME ZONE 'UTC', 'altered', :severity,
-        :rows, :reason, :sample, :key, 0)
-    ON CONFLICT DO NOTHING
-""")
 
 
 def _suspect(session: Session, series: Row[Any], row: Row[Any], now: datetime) -> bool:
@@ -148,16 +142,17 @@ def _suspect(session: Session, series: Row[Any], row: Row[Any], now: datetime) -
         marked = session.execute(_SUSPECT, values | {"stored": row.stored, "final": row.final, "hash": row.hash})
     if marked.first() is None:
         return False
-    finding = {
-        "provider": series.provider,
-        "dataset": series.dataset,
-        "instrument": series.instrument,
-        "day": row.day,
-        "severity": RULES["altered"].severity,
-        "rows": max(at_fault, 1),
-        "reason": RULES["altered"].meaning,
-        "sample": note,
-        "key": f"scrub:{series.id}:{row.day}:{now.isoformat()}",
-    }
-    session.execute(_FINDING, finding)
+    rule = RULES["altered"]
+    found = Finding(
+        rule="altered",
+        severity=rule.severity,
+        instrument=series.instrument,
+        ts=midnight(row.day),
+        rows=max(at_fault, 1),
+        sample=note,
+        reason=rule.meaning,
+    )
+    # A name of its own each time: no payload says who altered the rows.
+    source = Source(series.provider, series.dataset, 0, f"scrub:{series.id}:{row.day}:{now.isoformat()}")
+    note_findings(session, source, [found])
     return True

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Integer, case, cast, func, literal, select
+from sqlalchemy import case, func, literal, select
 from sqlalchemy.orm import Session
 
 from ingest import providers
 from ingest.market.calendars import expected_by_day, open_seconds
 from ingest.market.records import DATASETS
+from ingest.pipeline.follow import HISTORY_PREFIX
 from ingest.providers.contract import calendar_of
 from models import Bar, Job, LedgerDay, Series
 from models.upsert import table_of
@@ -24,6 +25,8 @@ State = Literal["waiting", "loading", "current", "late", "stored", "refused"]
 LATE_AFTER_INTERVALS = 3
 #: The others when their newest row is older than this in market time; a quiet market may have no trade in a minute.
 LATE_AFTER_S = {"trades": 600.0, "quotes": 10.0, "books": 120.0}
+#: They come when something happens; how late a release is, its calendar says.
+_WITHOUT_PACE = ("news", "observations", "posts", "actions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,24 @@ class SeriesStatus:
 
 def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     """Return the status of every followed series, ordered by provider, dataset, instrument and interval."""
-    stored = (
-        select(func.coalesce(func.sum(LedgerDay.stored), 0)).where(LedgerDay.series_id == Series.id).scalar_subquery()
-    )
+    sums = select(LedgerDay.series_id, func.sum(LedgerDay.stored)).group_by(LedgerDay.series_id)
+    sums = select(LedgerDay.series_id, func.sum(LedgerDay.stored)).group_by(LedgerDay.series_id)
+    stored = {series_id: int(rows) for series_id, rows in session.execute(sums)}
+    owed = history_owed(session)
+    return [
+        _status(
+            series,
+            stored.get(series.id, 0),
+            newest,
+            owed.get((series.provider, series.dataset, series.instrument, series.interval), 0),
+            now,
+        )
+        for series, newest in followed_series(session)
+    ]
+
+
+def followed_series(session: Session) -> list[tuple[Series, datetime | None]]:
+    """Return every followed series with the time of its newest row, ordered as above."""
     newest = case(
         {
             dataset: select(func.max(table.c.ts)).where(table.c.series_id == Series.id).scalar_subquery()
@@ -58,22 +76,9 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
         },
         value=Series.dataset,
     )
-    query = (
-        select(Series, cast(stored, Integer), newest)
-        .where(Series.followed)
-        .order_by(Series.provider, Series.dataset, Series.instrument, Series.interval)
-    )
-    owed = history_owed(session)
-    return [
-        _status(
-            series,
-            rows,
-            newest,
-            owed.get((series.provider, series.dataset, series.instrument, series.interval), 0),
-            now,
-        )
-        for series, rows, newest in session.execute(query)
-    ]
+    order = (Series.provider, Series.dataset, Series.instrument, Series.interval)
+    query = select(Series, newest).where(Series.followed).order_by(*order)
+    return [(series, at) for series, at in session.execute(query)]
 
 
 def count_bars(session: Session, provider: str, interval: str) -> dict[str, int]:
@@ -102,9 +107,10 @@ def history_owed(session: Session) -> dict[tuple[str, str, str, str], int]:
 
 
 def history_progress(session: Session) -> tuple[int, int]:
-    """Return how many history jobs are over, and how many there are."""
+    """Return how many jobs of ordered history are over, and how many there are: those of gaps are not among them."""
     over = func.count().filter(Job.state.not_in(("due", "leased", "fetched")))
-    done, total = session.execute(select(over, func.count()).where(Job.lane == "backfill")).one()
+    ordered = Job.lane == "backfill", Job.key.startswith(HISTORY_PREFIX)
+    done, total = session.execute(select(over, func.count()).where(*ordered)).one()
     return done, total
 
 
@@ -130,12 +136,15 @@ def _state(series: Series, newest: datetime | None, owed: int, now: datetime) ->
         return "loading"
     if newest is None:
         return "waiting"
-    if series.dataset in ("news", "observations", "posts", "actions"):
-        return "stored"  # they come when something happens; how late a release is, its calendar says
-    return "late" if _is_late(series, newest, now) else "current"
+    if series.dataset in _WITHOUT_PACE:
+        return "stored"
+    return "late" if is_late(series, newest, now) else "current"
 
 
-def _is_late(series: Series, newest: datetime, now: datetime) -> bool:
+def is_late(series: Series, newest: datetime | None, now: datetime) -> bool:
+    """Say whether the newest row is older, in its market's own hours, than the series' pace allows."""
+    if newest is None or series.dataset in _WITHOUT_PACE:
+        return False
     facts = providers.get(series.provider).facts
     calendar = calendar_of(facts, series.instrument)
     due = now - timedelta(seconds=facts.lag_s)

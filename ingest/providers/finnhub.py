@@ -24,7 +24,7 @@ from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAg
 from ingest.market.intervals import SECONDS, bar_open, first_open, split_window
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
-from ingest.market.times import epoch_us, first_date
+from ingest.market.times import epoch_us, first_date, midnight
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
 from ingest.providers.finnhub_parts import rows, symbols
@@ -205,7 +205,7 @@ def _candles(name: str, query: Query) -> Iterator[Request]:
         yield Request(path, (*base, _seconds("from", first), _seconds("to", last)), (), (name,))
         return
     if query.interval == "1d":
-        first, last = _midnight(first_date(query.start)), _midnight(first_date(end)) - timedelta(days=1)
+        first, last = midnight(first_date(query.start)), midnight(first_date(end)) - timedelta(days=1)
         last = max(first, last + timedelta(seconds=rows.LATEST_STAMP_S))
         yield Request(path, (*base, _seconds("from", first), _seconds("to", last)), (), (name,), 1, query.start, end)
         return
@@ -251,8 +251,8 @@ def _days(start: datetime, end: datetime) -> Iterator[tuple[date, datetime, date
     """
     day, last = start.astimezone(_WESTMOST).date(), (end - timedelta(microseconds=1)).astimezone(UTC).date()
     while day <= last:
-        after = _midnight(day) + timedelta(days=1, seconds=rows.LATEST_STAMP_S)
-        span = max(start, _midnight(day)), min(end, after)
+        after = midnight(day) + timedelta(days=1, seconds=rows.LATEST_STAMP_S)
+        span = max(start, midnight(day)), min(end, after)
         if span[0] < span[1]:
             yield day, *span
         day += timedelta(days=1)
@@ -268,10 +268,6 @@ def _end(query: Query) -> datetime:
     if query.end is None:
         raise FixRequest(f"{facts.name}: a query of {query.dataset} needs an end", provider=facts.name)
     return query.end
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _seconds(name: str, moment: datetime) -> tuple[str, str]:

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
-from models.upsert import Written, copy_columns, write
+from models.upsert import Written, copy_columns
+from tests.stored_rows import write
 
 DAY = datetime(2024, 3, 5, tzinfo=UTC)
 LATEST = DAY + timedelta(days=40)

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 
-from models.upsert import Written, write
+from models.upsert import Written
 from tests.models.rows import DAY, OBSERVED, bar, counted, ledger, quote, select, store, to_csv
+from tests.stored_rows import write
 
 CLOSE = "SELECT close::text FROM bars"
 

@@ -54,7 +54,7 @@ def hashes(farm):
 
 def proven(farm):
     with farm.context.sessions() as session:
-        [one] = coverage(session, datetime.now(UTC))
+        [one] = coverage(session, farm.context.settings, datetime.now(UTC))
     return one
 
 
@@ -114,3 +114,12 @@ def test_coverage_counts_rows_of_bars_and_never_says_100_while_one_is_missing(ve
     assert (one.expected, one.proven, one.gap_days, one.days) == (4320, 4319, 1, 3)
     assert one.percent < 100
     assert not one.is_proven
+
+
+def test_days_that_came_to_be_owed_while_nobody_looked_are_not_proven(verified):
+    """The farm was down: no check has planned them, and the report must not wait for one."""
+    verified.change("UPDATE series SET until = :until", until=DAYS[0] + timedelta(days=5))
+    assert verified.value("SELECT count(*) FROM ledger") == 3
+    one = proven(verified)
+    assert (one.days, one.gap_days, one.expected, one.proven) == (5, 2, 7200, 4320)
+    assert verified.value("SELECT count(*) FROM ledger") == 3  # a report writes nothing

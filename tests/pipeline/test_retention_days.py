@@ -13,10 +13,10 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.retention import retain
 from ingest.pipeline.retention_days import SLICE_ROWS
 from models.partitions import PARTITIONED, partition_of
-from models.upsert import write
 from tests.models.rows import store, to_csv
 from tests.pipeline.farm import opened
 from tests.pipeline.old_things import NOW, days_ago, put_rows, put_trades, series_of, verify
+from tests.stored_rows import write
 from tests.waiting import until
 
 #: A month that no other test writes to, and its first days.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest import providers
-from ingest.pipeline.follow import follow, plan_history
+from ingest.pipeline.follow import HISTORY_PREFIX, follow, plan_history
 from ingest.pipeline.status import history_owed, history_progress, series_status
 from tests.pipeline.farm import LATER, bars_call
 
@@ -81,7 +81,8 @@ def test_owed_history_counts_until_it_is_over_parts_included(farm, step, status)
     farm.run()
     for name in ("BTC-USDT", "BTC-USDT", "ETH-USDT"):
         start = NOW - timedelta(days=3 + len(farm.states()))
-        farm.owe("binance", bars_call(name, start=start.replace(second=0, microsecond=0)), lane="backfill")
+        call = bars_call(name, start=start.replace(second=0, microsecond=0))
+        farm.owe("binance", call, lane="backfill", key=f"{HISTORY_PREFIX}{name}:{start}")
     assert step(history_owed) == {
         ("binance", "bars", "BTC-USDT", "1m"): 2,
         ("binance", "bars", "ETH-USDT", "1m"): 1,
@@ -106,6 +107,12 @@ def test_rows_are_the_ledger_s_and_equal_those_of_the_tables(farm, step, status)
     assert {key[0]: one.rows for key, one in status().items()} == dict(farm.select(counted))
     farm.change("UPDATE ledger SET stored = stored + 1 WHERE day = (SELECT min(day) FROM ledger)")
     assert status()["BTC-USDT", "1m"].rows == dict(farm.select(counted))["BTC-USDT"] + 1
+
+
+def test_jobs_for_gaps_are_no_progress_of_history_that_was_ordered(farm, step):
+    before = step(history_progress)
+    farm.owe("binance", bars_call(), lane="backfill", key="gap:1")
+    assert step(history_progress) == before
 
 
 def test_history_owed_of_one_dataset_makes_no_other_one_loading(farm, step, status):

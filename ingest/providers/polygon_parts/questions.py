@@ -10,11 +10,11 @@ Source: https://massive.com/docs/rest, called "docs"; https://github.com/massive
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from ingest.errors import FixRequest, UnknownName
 from ingest.market.intervals import SECONDS, bar_open, first_open
-from ingest.market.times import epoch_ms, epoch_us, first_date
+from ingest.market.times import epoch_ms, epoch_us, first_date, midnight
 from ingest.providers.contract import Query
 from ingest.providers.polygon_parts import tickers
 from ingest.wire import Request
@@ -83,7 +83,7 @@ def _bars(query: Query, names: Sequence[str], intervals: Mapping[str, str]) -> l
 
 
 def _whole_market(path: str, names: Sequence[str], day: date | None) -> Request:
-    start = None if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC)
+    start = None if day is None else midnight(day)
     end = None if start is None else start + timedelta(days=1)
     return Request(path, (("adjusted", "false"),), (), tuple(names), 1, start, end)
 
