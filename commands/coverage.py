@@ -15,7 +15,6 @@ import typer
 from commands.terminal import FINDINGS, OK, Json, err, open_context, out, print_json
 from ingest.pipeline.coverage import coverage as coverage_of
 from ingest.pipeline.entries import duration_s
-from ingest.pipeline.scrub import scrub
 from ingest.settings import settings
 from ingest.telemetry import setup_logs
 from local.shown_coverage import coverage_table
@@ -41,6 +40,8 @@ def show_coverage(
     setup_logs(settings().tickfarm_log_format, level=logging.WARNING)  # stdout is for the table
     context, now = open_context(), datetime.now(UTC)
     if scrub_now:
+        from ingest.pipeline.scrub import scrub  # noqa: PLC0415 - loads polars
+
         done = scrub(context, now)
         err.print(
             f"{done.rows:,} rows of {done.days:,} days read; {len(done.altered)} days are not as they were written"
