@@ -139,6 +139,12 @@ beat_schedule: dict[str, dict[str, Any]] = {
         "schedule": 900.0,
         "options": {"queue": "maintenance", "expires": 900, "headers": {"tickfarm": {"priority": 4}}},
     },
+    # Stored rows are read again, each day's once a week, and compared with what was written.
+    "scrub": {
+        "task": "tasks.scrub",
+        "schedule": crontab(minute="47"),
+        "options": {"queue": "maintenance", "expires": 3_000, "headers": {"tickfarm": {"priority": 5}}},
+    },
     # What is old enough goes, a share each hour. It comes last: nothing waits for it.
     "retention": {
         "task": "tasks.retention",

@@ -43,6 +43,7 @@ task_routes = {
     "tasks.store": {"queue": f"standard{LOAD_SUFFIX}"},
     "tasks.retention": {"queue": "maintenance"},
     "tasks.gaps": {"queue": "maintenance"},
+    "tasks.scrub": {"queue": "maintenance"},
     "tasks.health": {"queue": "maintenance"},
 }
 task_create_missing_queues = False  # a misspelt queue is an error at send, not a black hole
@@ -130,4 +131,12 @@ timezone = "UTC"
 enable_utc = True
 
 #: Every module that declares tasks; a worker that lacks one would file its messages as unknown.
-imports = ("tasks.fetch", "tasks.normalize", "tasks.store", "tasks.retention", "tasks.health", "tasks.gaps")
+imports = (
+    "tasks.fetch",
+    "tasks.normalize",
+    "tasks.store",
+    "tasks.retention",
+    "tasks.health",
+    "tasks.gaps",
+    "tasks.scrub",
+)

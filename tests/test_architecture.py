@@ -53,6 +53,7 @@ INSIDE_FUNCTIONS = {
     ("ingest/transport/client.py", "ingest.transport.pooled"): "each transport is loaded only where it is chosen",
     ("ingest/transport/client.py", "ingest.transport.curl"): "pycurl may be absent",
     ("local/start.py", "celeryconfig"): "it reads the servers' addresses, which are known only once they run",
+    ("tasks/scrub.py", "ingest.pipeline.scrub"): "polars must not be loaded in a worker's parent",
     ("tasks/normalize.py", "ingest.pipeline.normalize"): "polars must not be loaded in a worker's parent",
     ("tasks/fetch.py", "ingest.pipeline.store"): "polars must not be loaded in a worker's parent",
     ("tasks/store.py", "ingest.pipeline.store"): "polars must not be loaded in a worker's parent",

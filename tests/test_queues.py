@@ -56,6 +56,7 @@ def test_every_task_that_is_registered_goes_to_a_queue_that_exists():
         "tasks.store",
         "tasks.retention",
         "tasks.gaps",
+        "tasks.scrub",
         "tasks.health",
     }
     assert our_tasks().keys() == wanted

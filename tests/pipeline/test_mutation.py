@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from ingest.pipeline.coverage import coverage
 from ingest.pipeline.gaps import check
-from ingest.pipeline.scrub import scrub
+from ingest.pipeline.scrub import AGAIN_AFTER, scrub, scrub_oldest
 from models.upsert import row_hash
 from tests.pipeline.farm import DAY, LATER, bars_call
 
@@ -100,6 +100,31 @@ def test_a_dropped_partition_is_found_and_comes_back_whole(verified):
 def test_rows_for_a_day_that_the_ledger_does_not_know_are_found(verified):
     verified.change("DELETE FROM ledger WHERE day = :day", day=DAYS[1].date())
     assert [one.day for one in scrub(verified.context, datetime.now(UTC)).altered] == [DAYS[1].date()]
+
+
+def test_the_rolling_scrub_reads_each_day_again_after_a_week_and_finds_what_was_altered(verified):
+    now = datetime.now(UTC)
+    assert scrub_oldest(verified.context, now).days == 0  # all were written just now
+    verified.change("UPDATE bars SET volume = volume + 1 WHERE ts = :ts", ts=DAYS[1])
+    turn = now + AGAIN_AFTER
+    verified.change("UPDATE ledger SET scrubbed_at = :now WHERE day = :day", now=turn, day=DAYS[2].date())
+    done = scrub_oldest(verified.context, turn)
+    assert (done.days, [one.day for one in done.altered], done.is_complete) == (2, [DAYS[1].date()], True)
+    assert verified.select("SELECT day FROM ledger WHERE state = 'suspect'") == [(DAYS[1].date(),)]
+    assert scrub_oldest(verified.context, turn).days == 0
+
+
+def test_a_rolling_scrub_without_time_left_says_so_and_the_next_one_goes_on(verified):
+    turn = datetime.now(UTC) + AGAIN_AFTER
+    cut_off = scrub_oldest(verified.context, turn, budget_s=0)
+    assert cut_off.summary() == {
+        "rows": 0,
+        "read_rows": 0,
+        "read_days": 0,
+        "altered_days": 0,
+        "complete": False,
+    }
+    assert scrub_oldest(verified.context, turn).rows == 3 * 1440
 
 
 def test_a_row_that_is_being_written_during_a_scrub_is_no_alarm(verified):

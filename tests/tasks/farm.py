@@ -38,7 +38,7 @@ _ASKED = "task <> 'tasks.gaps'"
 _PAGE = """
 from beat_schedule import beat_schedule as everything
 
-beat_schedule = {name: entry for name, entry in everything.items() if name not in ("health", "gaps")}
+beat_schedule = {name: entry for name, entry in everything.items() if name not in ("health", "gaps", "scrub")}
 """
 
 
