@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks import (
     budget,
+    chaos,
     conformance,
     coverage,
     faults,
@@ -28,7 +29,21 @@ from benchmarks import (
     schedule,
 )
 
-_ALL = (ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance, coverage, mutation)
+_ALL = (
+    ingest,
+    fetch,
+    parse,
+    scale,
+    overhead,
+    budget,
+    latency,
+    schedule,
+    faults,
+    conformance,
+    coverage,
+    mutation,
+    chaos,
+)
 
 
 def main() -> int:

@@ -82,6 +82,15 @@ def test_mutation_finds_and_heals_one_round_of_each_harm() -> None:
     assert set(found["rounds"].values()) == {1}
 
 
+@pytest.mark.full
+@pytest.mark.timeout(1_500)
+def test_chaos_leaves_nothing_lost_twice_stuck_or_over_budget() -> None:
+    found = figures("chaos", "--seconds", "60", within_s=1_400)
+    assert [found[name] for name in ("lost", "duplicated", "stuck", "over_budget")] == [0, 0, 0, 0], found
+    assert sum(found["blows"].values()) > 10
+    assert found["rows"] > 100_000
+
+
 def test_coverage_counts_every_day_that_was_changed() -> None:
     found = figures("coverage", "--series", "3", "--years", "1", "--rounds", "1")
     assert found["days"] == 3 * 365
