@@ -26,6 +26,7 @@ from commands.terminal import (
 )
 from ingest import providers
 from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
+from ingest.market.records import DEFAULT_SINCE
 from ingest.market.times import parse_time
 from ingest.pipeline import status
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
@@ -68,7 +69,7 @@ def follow_series(
     has_patterns = any(map(is_pattern, given))
     plain = () if has_patterns else given
     call = check_call(found.facts, {"dataset": dataset, "instruments": plain, "interval": interval})
-    start = parse_time(since) if since is not None else None
+    start = parse_time(since) if since is not None else _default_since(call.dataset, now)
     if start is not None and dataset in WITHOUT_HISTORY:
         raise FixRequest(f"--since is for what has a history: {dataset} are only ever seen as they are now")
     if start is not None and start >= now:
@@ -119,6 +120,12 @@ def fetch_now(
     if result.get("state") != "done":
         fail(f"nothing is stored yet: {result.get('state')} ({result.get('reason')})")
     raise typer.Exit(FINDINGS if result.get("findings") else OK)
+
+
+def _default_since(dataset: str, now: datetime) -> datetime | None:
+    """Return where history begins that nobody named: of a statistic, because its polls bring its newest values only."""
+    back = DEFAULT_SINCE["observations"]
+    return now - back if dataset == "observations" and back is not None else None
 
 
 def _names_in(file: Path) -> list[str]:

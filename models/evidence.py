@@ -39,6 +39,16 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A covered part `[start, end)` of a series, of whatever length."""
+
+    series_id: int
+    start: datetime
+    end: datetime
+    observed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Whose answer it is. `heals`: it was asked because days are suspect."""
 
@@ -57,6 +67,21 @@ _ASKED = """
     )"""
 
 
+_LEFT_OUT = text("""
+    UPDATE ledger SET twice = twice + once * tstzmultirange(days.span), once = once + tstzmultirange(days.span),
+        answered_at = days.observed_at
+    FROM unnest(
+            CAST(:series AS integer[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]),
+            CAST(:observed AS timestamptz[])
+        ) AS asked (series_id, starts, ends, observed_at),
+        LATERAL (
+            SELECT day, asked.observed_at,
+                tstzrange(day::timestamp AT TIME ZONE 'UTC', (day + 1)::timestamp AT TIME ZONE 'UTC') AS span
+            FROM ledger AS planned WHERE planned.series_id = asked.series_id AND stored = 0 AND state = 'planned'
+        ) AS days
+    WHERE ledger.series_id = asked.series_id AND ledger.day = days.day
+        AND days.span <@ tstzrange(asked.starts, asked.ends)
+""")
 #: The answer says that the table holds other rows, and nobody asked because of that.
 _IS_NEWS = "excluded.state = 'suspect' AND NOT :heals"
 _DAY = "tstzrange(known.day::timestamp AT TIME ZONE 'UTC', (known.day + 1)::timestamp AT TIME ZONE 'UTC')"
@@ -92,6 +117,17 @@ def note(session: Session, dataset: str, stretches: Sequence[Stretch], origin: O
     """
     said = {"job": origin.job_id, "payload": origin.payload_key, "heals": origin.heals, "confirm": CONFIRM_AFTER}
     session.execute(_note(dataset), _parameters(stretches) | said)
+
+
+def note_left_out(session: Session, spans: Sequence[Span]) -> None:
+    """Note of planned dates without a value that an answer covered them: it says that there is none."""
+    asked = {
+        "series": [one.series_id for one in spans],
+        "starts": [one.start for one in spans],
+        "ends": [one.end for one in spans],
+        "observed": [one.observed_at for one in spans],
+    }
+    session.execute(_LEFT_OUT, asked)
 
 
 def _parameters(stretches: Sequence[Stretch]) -> dict[str, object]:

@@ -51,8 +51,8 @@ DEFAULT_SINCE: Mapping[Dataset, timedelta | None] = {
     "books": timedelta(0),
     # What free plans search is a month.
     "news": timedelta(days=30),
-    # A whole series is one answer or a few, and a statistic is worth little without its past.
-    "observations": None,
+    # One job. A statistic is worth little without its past, and some providers hand out 90 days a request.
+    "observations": timedelta(days=3650),
     # A recent search reaches back seven days, and each post costs.
     "posts": timedelta(days=7),
     # Prices of any age can only be adjusted with every split and dividend since.

@@ -29,6 +29,9 @@ _MONTHS = {"monthly": 1, "quarterly": 3, "annual": 12}
 #: that is too short calls a series late that is not.
 RELEASE_LAG_DAYS: Mapping[str, int] = {"daily": 5, "weekly": 14, "monthly": 75, "quarterly": 170, "annual": 700}
 
+#: A date counts as there where one so many days from it is: offices date a period by another of its days now and then.
+DATE_SLACK_DAYS: Mapping[str, int] = {"daily": 0, "weekly": 3, "monthly": 13, "quarterly": 44, "annual": 180}
+
 
 def frequency_of(dates: Sequence[date]) -> str | None:
     """Return how often a series has a date: "daily", "weekly", "monthly", "quarterly", "annual", or None.

@@ -1,8 +1,10 @@
 """Gaps: one bounded run that turns what is owed minus the ledger into jobs, and settles the days that are whole.
 
-    gaps_owed      which days are owed            gaps_grid    what is missing of bars
-    gaps_windows   windows to ask for             gaps_trades  .. of trades
-    gaps_polls     what nobody can ask back       this file    jobs, waits, and the ledger's states
+    gaps_owed      which days are owed            gaps_grid      what is missing of bars
+    gaps_windows   windows to ask for             gaps_trades    .. of trades
+    gaps_polls     what nobody can ask back       gaps_releases  .. of observations
+
+Here are the jobs, their waits, and the ledger's states.
 
 Invariant: what a job is still to bring is not owed again; a day gets its next job after the wait of its attempts.
 """
@@ -28,6 +30,7 @@ from ingest.pipeline.gaps_days import DayGaps
 from ingest.pipeline.gaps_grid import grid_gaps
 from ingest.pipeline.gaps_owed import DAY, Owed, plan_days
 from ingest.pipeline.gaps_polls import settle_without_jobs
+from ingest.pipeline.gaps_releases import release_gaps
 from ingest.pipeline.gaps_trades import trade_gaps
 from ingest.pipeline.gaps_windows import Ranges, Window, merged
 from ingest.pipeline.jobs import GAP_PREFIX, NewJob, insert_jobs
@@ -79,7 +82,7 @@ _JUDGED = text("""
 """)
 
 #: What can be asked back, by how it is looked at.
-LOOKS = {"bars": grid_gaps, "trades": trade_gaps}
+LOOKS = {"bars": grid_gaps, "trades": trade_gaps, "observations": release_gaps}
 
 log = structlog.get_logger(__name__)
 
@@ -158,6 +161,8 @@ def _check_series(session: Session, owed: Owed, now: datetime, *, pending: Pendi
 
 def _spans(owed: Owed) -> tuple[timedelta, timedelta]:
     """Return how long a job's window may be, and what lies between two gaps that are asked for together: a request."""
+    if owed.dataset == "observations":  # dates lie apart, and what lies between them costs nothing
+        return JOB_SPAN[owed.dataset], JOB_SPAN[owed.dataset]
     if not owed.interval:
         return JOB_SPAN[owed.dataset], timedelta(0)
     width = timedelta(seconds=seconds_of(owed.interval))

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.market.calendars import expected_by_day
 from ingest.market.records import DEFAULT_SINCE, Dataset
+from ingest.market.releases import DATE_SLACK_DAYS, RELEASE_LAG_DAYS, expected_releases, frequency_of
 from ingest.market.times import midnight
 from ingest.pipeline.calls import first_in_reach, reach_in_words
 from ingest.pipeline.terms import why_unusable
@@ -25,7 +26,7 @@ from models import Series
 
 DAY = timedelta(days=1)
 #: The others come when something happens: of no day anybody can say that it must have one.
-PLANNED: tuple[Dataset, ...] = ("bars", "trades", "quotes", "books")
+PLANNED: tuple[Dataset, ...] = ("bars", "trades", "quotes", "books", "observations")
 _MICROSECOND = timedelta(microseconds=1)
 #: Inserts what is new. Of a day that is known only the expectation changes, and whether it can be had after all.
 _INSERT = text("""
@@ -47,6 +48,12 @@ _INSERT = text("""
         note = CASE WHEN known.state = 'unavailable' AND known.stored = 0 THEN excluded.note ELSE known.note END
     WHERE known.expected IS DISTINCT FROM excluded.expected OR (known.state = 'unavailable' AND known.stored = 0)
         OR known.day = CAST(:again AS date)
+""")
+_KNOWN = text("SELECT day FROM ledger WHERE series_id = :series AND stored > 0 ORDER BY day")
+_INSERT_DATES = text("""
+    INSERT INTO ledger (series_id, day, stored, final, job_id, state, updated_at)
+    SELECT :series, day, 0, 0, 0, 'planned', :now FROM unnest(CAST(:days AS date[])) AS day ORDER BY day
+    ON CONFLICT DO NOTHING RETURNING day
 """)
 _REFUSE = text(
     "UPDATE ledger SET state = 'unavailable', note = :why, updated_at = :now"
@@ -94,9 +101,17 @@ def plan_days(session: Session, config: Settings, now: datetime) -> tuple[list[O
             continue
         owed = _owed(config, series, now)
         if owed is not None:
-            planned += _plan(session, config, series, owed, now)
+            if owed.dataset == "observations":
+                planned += _plan_dates(session, series, owed, now)
+            else:
+                planned += _plan(session, config, series, owed, now)
             followed.append(owed)
     return followed, planned
+
+
+def known_dates(session: Session, series_id: int) -> list[date]:
+    """Return the dates for which a series of observations has a value, ascending."""
+    return list(session.scalars(_KNOWN, {"series": series_id}))
 
 
 def _owed(config: Settings, series: Series, now: datetime) -> Owed | None:
@@ -159,6 +174,26 @@ def _plan(session: Session, config: Settings, series: Series, owed: Owed, now: d
     if (owed.start, past) != (series.planned_from, series.planned_until):
         _remember(session, owed.id, owed.start, past)
     return len(days)
+
+
+def _plan_dates(session: Session, series: Series, owed: Owed, now: datetime) -> int:
+    """Plan the dates of observations that must be out by now and have no value; return how many.
+
+    They follow from those that have one, once there are enough to tell how often there is another. Done once a day.
+    """
+    past = min(owed.until or now, now).replace(hour=0, minute=0, second=0, microsecond=0)
+    if (owed.start, past) == (series.planned_from, series.planned_until):
+        return 0
+    known = known_dates(session, owed.id)
+    frequency = frequency_of(known)
+    if frequency is None:
+        return 0
+    expected = expected_releases(frequency, known[0], past.date(), RELEASE_LAG_DAYS[frequency])
+    slack = DATE_SLACK_DAYS[frequency]
+    near = {day + by * DAY for day in known for by in range(-slack, slack + 1)}
+    missing = [one for one in expected if one not in near and one >= owed.start.date()]
+    _remember(session, owed.id, owed.start, past)
+    return len(session.execute(_INSERT_DATES, {"series": owed.id, "days": missing, "now": now}).all())
 
 
 class _Why:

@@ -105,11 +105,14 @@ class Ready:
     batch: Batch
     csv: bytes
     stretches: Sequence[Stretch]
+    spans: Sequence[evidence.Span]
 
     def write(self, session: Session) -> dict[str, Any]:
         """Write the batch and end the job, whose row this transaction has locked; return counts."""
         job, call, batch = self.job, self.call, self.batch
         written = self._write_rows(session) if self.csv or self.stretches else Written(0, 0, 0)
+        if call.dataset == "observations" and self.spans:
+            evidence.note_left_out(session, self.spans)
         if batch.findings:
             note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), batch.findings)
         _owe_again(session, call, job, batch, self.policy)
@@ -128,7 +131,9 @@ class Ready:
         dataset, stretches = self.call.dataset, self.stretches
         heals = self.job.key.startswith(jobs.GAP_PREFIX) and bool(stretches)
         stage(session, dataset, BytesIO(self.csv))
-        mended = evidence.mend(session, dataset, stretches) if heals else 0
+        # An answer need not hold the older vintages of what it says: those must not go.
+        can_mend = heals and dataset != "observations"
+        mended = evidence.mend(session, dataset, stretches) if can_mend else 0
         written = write_staged(session, dataset) if self.csv else Written(0, 0, 0)
         if heals:
             evidence.count_anew(session, dataset, stretches)
@@ -152,7 +157,8 @@ def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Read
     facts = providers.get(name).facts
     calendars = {one.instrument: calendar_of(facts, one.instrument) for one in batch.covered}
     days = stretches(batch.covered, call, ids, calendars, frame)
-    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv, days)
+    spans = [evidence.Span(ids[one.instrument], one.start, one.end, one.observed_at) for one in batch.covered]
+    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv, days, spans)
 
 
 def prepare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -107,3 +107,68 @@ def test_an_earlier_since_opens_a_day_of_trades_again(farm):
     assert heal(farm) >= 1
     assert farm.value("SELECT state FROM ledger") == "verified"
     assert farm.value("SELECT min(ts) FROM trades") < DAY + timedelta(minutes=9)
+
+
+@pytest.fixture
+def unrate(farm, monkeypatch):
+    """Return the farm with a monthly series that is owed from 2022 on, and nothing of it stored."""
+    monkeypatch.setenv("FRED_API_KEY", "sandbox-key")
+    follow(farm, "observations", provider="fred", instrument="UNRATE", since=datetime(2022, 1, 1, tzinfo=UTC))
+    return farm
+
+
+def history_of(farm, *, end):
+    call = {"dataset": "observations", "instruments": ["UNRATE"], "start": "2022-01-01", "end": end}
+    farm.owe("fred", call)
+    farm.run(within=timedelta(hours=2))
+
+
+def test_releases_that_must_be_out_are_asked_for_in_one_job_and_verified(unrate):
+    """History ended in October, and no poll brought what came after it."""
+    assert check(unrate.context, NOW).planned == 0  # nothing says yet how often there is a value
+    history_of(unrate, end="2023-10-15")
+    assert check(unrate.context, NOW).planned == 2  # November and December; January may come until the middle of March
+    [(start, end)] = unrate.select("SELECT kwargs->>'start', kwargs->>'end' FROM jobs WHERE key LIKE 'gap:%'")
+    assert (start[:10], end[:10]) == ("2023-11-01", "2023-12-02")
+    unrate.run(within=timedelta(hours=2))
+    check(unrate.context, NOW)
+    states = unrate.select("SELECT state, count(*), min(day)::text, max(day)::text FROM ledger GROUP BY 1")
+    assert states == [("verified", 24, "2022-01-01", "2023-12-01")]
+
+
+def test_a_release_that_two_answers_leave_out_is_confirmed_to_be_none(unrate):
+    history_of(unrate, end="2023-12-15")
+    unrate.change(
+        "INSERT INTO ledger (series_id, day, stored, final, job_id, state, updated_at)"
+        " SELECT id, '2023-06-15', 0, 0, 0, 'planned', now() FROM series"
+    )
+    heal(unrate)
+    state = "SELECT state, attempts, stored FROM ledger WHERE day = '2023-06-15'"
+    assert unrate.select(state) == [("empty_confirmed", 0, 0)]
+    assert unrate.value("SELECT count(*) FROM jobs WHERE key LIKE 'gap:%' AND kwargs->>'start' LIKE '2023-06-15%'") == 2
+
+
+def test_values_of_a_poll_are_covered_by_an_answer_once_they_are_old_enough(unrate):
+    history_of(unrate, end="2023-12-15")
+    check(unrate.context, NOW)
+    unrate.change("UPDATE ledger SET state = 'fetched', once = '{}' WHERE day >= '2023-11-01'")
+    assert check(unrate.context, datetime(2023, 12, 20, tzinfo=UTC)).jobs == 0
+    assert check(unrate.context, datetime(2024, 1, 20, tzinfo=UTC)).jobs == 1
+    unrate.run(within=timedelta(hours=2))
+    check(unrate.context, NOW)
+    assert unrate.select("SELECT DISTINCT state FROM ledger WHERE stored > 0") == [("verified",)]
+
+
+def test_an_older_vintage_that_an_answer_need_not_hold_is_kept_when_a_date_is_healed(unrate):
+    history_of(unrate, end="2023-12-15")
+    unrate.change(
+        'INSERT INTO observations SELECT (jsonb_populate_record(observations, \'{"vintage": "2022-02-01"}\')).*'
+        " FROM observations WHERE ts = '2022-01-01Z' LIMIT 1"
+    )
+    rows = unrate.value("SELECT count(*) FROM observations WHERE ts = '2022-01-01Z'")
+    assert rows > 1
+    unrate.change("UPDATE ledger SET state = 'suspect', once = '{}' WHERE day = '2022-01-01'")
+    for at in range(2):
+        check(unrate.context, NOW + at * timedelta(days=8))
+        unrate.run(within=timedelta(hours=2))
+    assert unrate.value("SELECT count(*) FROM observations WHERE ts = '2022-01-01Z'") == rows
