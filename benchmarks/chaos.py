@@ -112,6 +112,8 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
             with context.sessions() as session:
                 left = _left(session, context, since, calm_at)
                 told = _told(session)
+                for row in session.execute(text("SELECT * FROM revisions ORDER BY ts LIMIT 10")).mappings():
+                    print(f"  revised: {dict(row)}", file=sys.stderr)
         statuses = sandbox.requests_of(_PROVIDER)["by_status"]
     return {
         **{name: getattr(left, name) for name in VERDICTS[:3]},

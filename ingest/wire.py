@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Literal
 
 #: Hexadecimal digits of a pool's name: among the few keys of one provider no two are alike, and no key can be read out.
 _POOL_DIGITS = 8
+#: The header has whole seconds. A clock that is off by more than a day says nothing about when something was said.
+_CLOCKS_DIFFER, _CLOCK_IS_BROKEN = timedelta(seconds=2), timedelta(days=1)
 FailureKind = Literal["timeout", "refused", "dns", "reset", "tls", "too_large", "other"]
 
 
@@ -53,6 +56,19 @@ class Answer:
     body: bytes
     sent_at: datetime
     received_at: datetime
+
+    @property
+    def said_at(self) -> datetime:
+        """Return when the provider said it: `sent_at`, or by its own clock (Date) where that is behind.
+
+        A server whose clock is behind, or a cache, answers with bars that still formed then, and by our clock are over.
+        """
+        try:
+            theirs = parsedate_to_datetime(self.headers["date"])
+        except (KeyError, ValueError):
+            return self.sent_at
+        behind = self.sent_at - (theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC))
+        return self.sent_at - behind if _CLOCKS_DIFFER < behind < _CLOCK_IS_BROKEN else self.sent_at
 
 
 @dataclass(frozen=True, slots=True)

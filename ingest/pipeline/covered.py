@@ -60,8 +60,8 @@ def covered(
     for chain in _chains(answers, spoilt):
         request = answers[chain.pages[0]].answer.request
         if chain.begins and chain.ends and request.start is not None and request.end is not None:
-            first, last = (answers[place].answer.sent_at for place in (chain.pages[0], chain.pages[-1]))
-            end = min(request.end, _settled(facts, call, first))
+            said_at, last = answers[chain.pages[0]].answer.said_at, answers[chain.pages[-1]].answer.sent_at
+            end = min(request.end, _settled(facts, call, said_at))
             if end > request.start:
                 found += [Covered(name, request.start, end, last) for name in request.instruments]
         else:
@@ -102,9 +102,9 @@ def _chains(answers: Sequence[StoredAnswer], spoilt: Collection[int]) -> list[_C
     return [chain for key, chain in chains.items() if key not in ill]
 
 
-def _settled(facts: Facts, call: FetchCall, asked_at: datetime) -> datetime:
-    """Return up to where what was there when it was asked will stay as it is."""
-    until = asked_at - timedelta(seconds=facts.settle_s)
+def _settled(facts: Facts, call: FetchCall, said_at: datetime) -> datetime:
+    """Return up to where what was there when it was said will stay as it is."""
+    until = said_at - timedelta(seconds=facts.settle_s)
     return until if call.interval is None else bar_open(until, call.interval)
 
 
@@ -125,13 +125,13 @@ def _between_rows(
         .collect()
     )
     for at, name, first, last in spans.select("chain", "instrument", "first", "last").iter_rows():
-        pages = [answers[place].answer.sent_at for place in chains[at].pages]
+        pages = [answers[place].answer for place in chains[at].pages]
         start, end = (first, last) if call.interval else (first + _MICROSECOND, last)
         if call.interval:
             end += timedelta(seconds=seconds_of(call.interval))
-        end = min(end, _settled(facts, call, min(pages)))
+        end = min(end, _settled(facts, call, min(one.said_at for one in pages)))
         if end > start:
-            yield Covered(name, start, end, max(pages))
+            yield Covered(name, start, end, max(one.sent_at for one in pages))
 
 
 def _joined(found: Sequence[Covered]) -> list[Covered]:

@@ -32,7 +32,7 @@ from ingest.pipeline.gaps_owed import DAY, Owed, plan_days
 from ingest.pipeline.gaps_polls import settle_without_jobs
 from ingest.pipeline.gaps_releases import release_gaps
 from ingest.pipeline.gaps_trades import trade_gaps
-from ingest.pipeline.gaps_windows import Ranges, Window, merged
+from ingest.pipeline.gaps_windows import Ranges, Window, key_of, merged
 from ingest.pipeline.jobs import GAP_PREFIX, NewJob, insert_jobs
 from ingest.pipeline.terms import disabled
 from models.evidence import CONFIRM_AFTER
@@ -179,8 +179,7 @@ def _job(owed: Owed, window: Window, now: datetime) -> NewJob:
     start, end = window.start.isoformat(), window.end.isoformat()
     is_young = window.end > now - 2 * DAY
     return NewJob(
-        # The last evidence is in it too: a day whose attempts began anew has another one.
-        key=f"{GAP_PREFIX}{owed.id}:{start}..{end}:{window.attempts + 1}:{window.job_id}",
+        key=key_of(owed.id, window),
         task=f"{FETCH_PREFIX}{owed.facts.name}",
         lane="backfill",
         kwargs={

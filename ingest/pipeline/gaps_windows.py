@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from ingest.pipeline.jobs import GAP_PREFIX
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT = re.compile(r'"([^"]+)"')
 
@@ -25,6 +27,18 @@ class Window:
     rows: int
     attempts: int = 0
     job_id: int = 0
+
+
+def key_of(series_id: int, window: Window) -> str:
+    """Return the key of the next job for a window."""
+    # The last evidence is in it too: a day whose attempts began anew has another one.
+    stretch = f"{window.start.isoformat()}..{window.end.isoformat()}"
+    return f"{GAP_PREFIX}{series_id}:{stretch}:{window.attempts + 1}:{window.job_id}"
+
+
+def attempt_of(key: str) -> int:
+    """Return which attempt at a gap a job's key says it is; 0 for jobs that none owed."""
+    return int(key.rsplit(":", 2)[1]) if key.startswith(GAP_PREFIX) and "/" not in key else 0
 
 
 class Ranges:

@@ -32,6 +32,7 @@ from ingest.pipeline import dead_letters, frames, jobs
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context, SeriesKey
 from ingest.pipeline.covered import stretches
+from ingest.pipeline.gaps_windows import attempt_of
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.normalize import Batch, PayloadGone, batch_of, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
@@ -147,7 +148,8 @@ class Ready:
 
 def ready(context: Context, job: Leased, call: FetchCall, answers: Sequence[StoredAnswer]) -> Ready:
     """Return what these answers of a job bring, ready to be written. `job.payload_key` names them."""
-    return _ready(context, job, call, batch_of(providers.get(job.task.rpartition(".")[2]), call, answers))
+    provider = providers.get(job.task.rpartition(".")[2])
+    return _ready(context, job, call, batch_of(provider, call, answers, attempt=attempt_of(job.key)))
 
 
 def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Ready:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from ingest.market.times import epoch_us
 from ingest.providers import get
-from ingest.wire import Request
+from ingest.wire import Answer, Request
 from tests.pipeline.farm import bars_call
 from tests.pipeline.observed import OPEN, answer, kline, klines
 
@@ -36,6 +36,24 @@ def test_a_poll_stores_the_newest_bars_and_only_ended_and_settled_ones_are_final
         assert is_final == (epoch_us(ts + timedelta(minutes=1) + SETTLE) <= sent_us)
     assert not rows[-1][1]
     assert rows[0][1]
+
+
+def test_a_bar_that_still_forms_by_the_providers_clock_is_not_final(farm):
+    """The provider's clock is five minutes behind: its newest bar is one that, by ours, was over long ago."""
+    farm.sandbox.arm("binance", "clock_skew", times=None, args={"offset_s": -300})
+    farm.owe("binance", {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m"})
+    farm.run_once()
+    rows = farm.select("SELECT ts, observed_at, is_final FROM bars ORDER BY ts")
+    newest, asked_at, is_final = rows[-1]
+    assert asked_at - newest > timedelta(minutes=4) + SETTLE
+    assert not is_final
+    assert rows[0][2]
+
+
+def test_a_clock_that_is_days_behind_is_not_believed():
+    now = OPEN + timedelta(minutes=1)
+    for date in ("Mon, 01 Jan 2001 00:00:00 GMT", "yesterday"):
+        assert Answer(REQUEST, 200, {"date": date}, b"", sent_at=now, received_at=now).said_at == now
 
 
 def test_a_bar_becomes_final_with_the_first_observation_after_its_end_and_settling(farm):

@@ -130,6 +130,17 @@ def test_minutes_without_trades_are_asked_for_twice_and_never_again(farm):
     assert farm.requests("coinbase") == asked
 
 
+def test_hours_in_which_a_provider_with_every_bar_was_down_are_confirmed_after_some_attempts(farm):
+    """Binance lists every minute, with and without trades, but for those of its outages."""
+    farm.sandbox.arm("binance", "empty_page", times=None)
+    follow(farm, until=DAY + timedelta(minutes=30))
+    assert heal(farm) == 5
+    assert days_of(farm) == [("empty_confirmed", 30, 0, 30)]
+    assert farm.value("SELECT count(*) FROM findings WHERE rule = 'missing_rows'") > 0
+    [[first, last]] = farm.select("SELECT min(key), max(key) FROM jobs WHERE key LIKE 'gap:%' AND parent_id IS NULL")
+    assert [first.split(":")[-2], last.split(":")[-2]] == ["1", "5"]
+
+
 def test_a_day_without_any_trade_ends_as_confirmed_to_be_empty(farm):
     follow(farm, "coinbase", "BTC-USD", until=DAY + timedelta(hours=4))
     farm.sandbox.arm("coinbase", "empty_page", times=None)
