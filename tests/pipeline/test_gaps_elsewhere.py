@@ -66,26 +66,50 @@ def test_a_hole_in_the_numbers_of_trades_is_asked_for_by_the_times_of_its_neighb
     assert farm.value("SELECT count(*) FROM trades") == before
 
 
-@pytest.mark.parametrize(
-    ("missed", "stored", "verdict"),
-    [(0, 9, ("verified", None)), (2, 7, ("unavailable", "2 of 9 polls were missed"))],
+POLLS = (
+    "INSERT INTO jobs (key, task, lane, kwargs, state, due_at, entry) SELECT n, 'tasks.fetch.binance', 'live',"
+    """ '{"dataset": "quotes"}', CASE WHEN n = ANY(:missed) THEN 'expired' ELSE 'done' END,"""
+    " timestamptz '2024-03-05Z' + n * interval '60 s', 'binance-quotes' FROM generate_series(:first, 1439) AS n"
+    " WHERE n <> ALL(:unowed)"
 )
-def test_a_day_of_quotes_is_whole_where_no_poll_was_missed(farm, missed, stored, verdict):
-    follow(farm, "quotes")
-    farm.change(
-        "INSERT INTO jobs (key, task, lane, kwargs, state, due_at, entry) SELECT n, 'tasks.fetch.binance', 'live',"
-        """ '{"dataset": "quotes"}', CASE WHEN n <= :missed THEN 'expired' ELSE 'done' END,"""
-        " timestamptz '2024-03-05 12:00Z' + n * interval '1 s', 'binance-quotes' FROM generate_series(1, 9) AS n",
-        missed=missed,
-    )
+
+
+def day_of_quotes(farm, *, first=0, missed=(), unowed=(), stored=9, since=DAY):
+    """Let a day of polls, one a minute, be over, and return what the ledger says of it."""
+    follow(farm, "quotes", since=since)
+    farm.change(POLLS, first=first, missed=list(missed), unowed=list(unowed))
     farm.change(
         "INSERT INTO ledger (series_id, day, stored, final, job_id, updated_at)"
         " SELECT id, '2024-03-05', :stored, :stored, 1, now() FROM series",
         stored=stored,
     )
     check(farm.context, NOW)
-    assert farm.select("SELECT state, note FROM ledger WHERE day = '2024-03-05'") == [verdict]
     assert farm.value("SELECT count(*) FROM jobs WHERE key LIKE 'gap:%'") == 0
+    [found] = farm.select("SELECT state, note FROM ledger WHERE day = '2024-03-05'")
+    return found
+
+
+def test_a_day_of_quotes_is_whole_where_no_poll_was_missed(farm):
+    assert day_of_quotes(farm) == ("verified", None)
+
+
+def test_a_day_of_quotes_whose_polls_were_missed_says_how_many(farm):
+    assert day_of_quotes(farm, missed=(7, 9)) == ("unavailable", "2 of 1440 polls were missed")
+
+
+def test_a_day_of_quotes_that_came_empty_says_so(farm):
+    assert day_of_quotes(farm, stored=0) == ("unavailable", "1440 polls brought nothing")
+
+
+@pytest.mark.parametrize("unowed", [range(600, 780), range(1260, 1440), range(180)], ids=["between", "last", "first"])
+def test_hours_in_which_the_farm_was_down_and_owed_no_polls_are_not_proven(farm, unowed):
+    pause = "03:00:00" if unowed[0] == 0 else "03:01:00"
+    assert day_of_quotes(farm, unowed=unowed) == ("unavailable", f"nobody polled for {pause}")
+
+
+def test_a_few_slots_that_were_skipped_and_the_hours_before_the_series_was_followed_are_no_hole(farm):
+    since = DAY + timedelta(hours=12)
+    assert day_of_quotes(farm, first=720, unowed=(800, 801, 802, 803), since=since) == ("verified", None)
 
 
 def test_values_that_an_answer_covered_are_verified(farm):
