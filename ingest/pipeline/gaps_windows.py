@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from ingest.pipeline.jobs import GAP_PREFIX
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ATTEMPT = re.compile(rf"{GAP_PREFIX}.*:(\d+):\d+")
 _MOMENT = re.compile(r'"([^"]+)"')
 
 
@@ -38,7 +39,8 @@ def key_of(series_id: int, window: Window) -> str:
 
 def attempt_of(key: str) -> int:
     """Return which attempt at a gap a job's key says it is; 0 for jobs that none owed."""
-    return int(key.rsplit(":", 2)[1]) if key.startswith(GAP_PREFIX) and "/" not in key else 0
+    match = _ATTEMPT.fullmatch(key)
+    return int(match[1]) if match else 0
 
 
 class Ranges:

@@ -135,6 +135,9 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     final = frames.is_final(
         good, interval=call.interval, settle_s=facts.settle_s + behind_s, observed_at=answers[0].answer.sent_at
     )
+    if facts.has_every_bar and call.start is None:
+        # The newest bar of such a poll still forms; where it is over by the clock, the page is one that was kept.
+        final &= good["ts"] < good.select(pl.col("ts").max().over("instrument")).to_series()
     pages = [(place, answers[place].answer) for place, *_ in parts]
     refused = _refused(frame, good, unreadable=findings, broken=found)
     missing, short = _missing(facts, call, pages, good, refused)

@@ -50,6 +50,15 @@ def test_a_bar_that_still_forms_by_the_providers_clock_is_not_final(farm):
     assert rows[0][2]
 
 
+def test_the_newest_bar_of_a_page_that_was_kept_is_not_final(farm):
+    """A cache says again what it said three minutes ago, dated anew: its newest bar formed then."""
+    poll = {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m"}
+    page = klines(*(kline(OPEN + timedelta(minutes=at)) for at in range(3)))
+    request = Request("/api/v3/klines", instruments=("BTC-USDT",))
+    farm.load_answers("binance", poll, answer(request, page, at=OPEN + timedelta(minutes=6)))
+    assert farm.select("SELECT is_final FROM bars ORDER BY ts") == [(True,), (True,), (False,)]
+
+
 def test_a_clock_that_is_days_behind_is_not_believed():
     now = OPEN + timedelta(minutes=1)
     for date in ("Mon, 01 Jan 2001 00:00:00 GMT", "yesterday"):
