@@ -19,6 +19,7 @@ from benchmarks import (
     coverage,
     faults,
     fetch,
+    freshness,
     ingest,
     latency,
     mutation,
@@ -28,7 +29,21 @@ from benchmarks import (
     schedule,
 )
 
-_ALL = (ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance, coverage, mutation)
+_ALL = (
+    ingest,
+    latency,
+    freshness,
+    schedule,
+    fetch,
+    parse,
+    scale,
+    overhead,
+    budget,
+    faults,
+    conformance,
+    coverage,
+    mutation,
+)
 
 
 def main() -> int:
