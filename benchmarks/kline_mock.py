@@ -1,4 +1,4 @@
-"""The mock: an HTTP server of its own process that answers binance's klines with prebuilt bytes, and coinbase's tickers.
+"""The mock: an HTTP server of its own process that answers binance's klines, and coinbase's tickers, as prebuilt bytes.
 
 `python -m benchmarks.kline_mock --port N`. Deliberately not here: faults, limits, other endpoints (the sandbox has
 them, and is too slow to stand behind a throughput figure); what a ticker looks like (ticker_mock). Invariant: a window
