@@ -6,39 +6,49 @@ Deliberately not here: how much is leased (tests/pipeline/test_leader.py and its
 from __future__ import annotations
 
 from contextlib import closing
+from statistics import median
 
 import pytest
 
-from ingest.pipeline.leader import MESSAGES_PER_PROCESS
+from ingest.pipeline.leader import LOOK_EVERY_S, MESSAGES_PER_PROCESS
 from ingest.pipeline.workers import WakeCalls
 from tests.tasks.load import PAIRS, STORED_IN, bars_job, owe, owe_bars
 
 ROOM = 2 * MESSAGES_PER_PROCESS
 JOBS = 32
-#: Which look (transaction) leased a job.
-NOTE_LOOKS = """
-CREATE TABLE looks (transaction xid8);
-CREATE FUNCTION note_look() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN INSERT INTO looks VALUES (pg_current_xact_id()); RETURN NULL; END$$;
-CREATE TRIGGER note_look AFTER UPDATE ON jobs FOR EACH ROW
-WHEN (OLD.state = 'due' AND NEW.state = 'leased' AND NEW.lane = 'backfill') EXECUTE FUNCTION note_look();
+#: Each job's lease and end, as late as its transaction can say.
+NOTE_MOMENTS = """
+CREATE TABLE moments (state text, at timestamptz DEFAULT clock_timestamp());
+CREATE FUNCTION note_moment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO moments VALUES (NEW.state); RETURN NULL; END$$;
+CREATE CONSTRAINT TRIGGER note_moment AFTER UPDATE ON jobs DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+WHEN (OLD.state <> NEW.state AND NEW.state IN ('leased', 'done') AND NEW.lane = 'backfill')
+EXECUTE FUNCTION note_moment();
+"""
+#: How long after the n-th end the n-th job after the first ones was leased: there was no room before.
+WAITS = """
+SELECT extract(epoch FROM lease.at - ended.at)
+FROM (SELECT at, row_number() OVER (ORDER BY at) AS nth FROM moments WHERE state = 'leased') lease
+JOIN (SELECT at, row_number() OVER (ORDER BY at) AS nth FROM moments WHERE state = 'done') ended
+ON lease.nth = ended.nth + :room
 """
 
 
 @pytest.mark.parametrize("minutes", [minutes for minutes, _ in STORED_IN])
 def test_the_next_job_is_leased_when_one_ends_and_the_queue_stays_short(shared_farm, minutes):
     farm, lengths = shared_farm, []
-    farm.rows(NOTE_LOOKS)
+    farm.rows(NOTE_MOMENTS)
     try:
         owe_bars(farm, JOBS, minutes=minutes, pairs=PAIRS[:2], tag=f"feed {minutes}", lanes=["backfill"])
         left = "SELECT count(*) FROM jobs WHERE state <> 'done' AND key LIKE 'feed %'"
         while farm.value(left):
             lengths.append(farm.context.redis.llen("farm:backfill"))
-        looks = farm.value("SELECT count(DISTINCT transaction) FROM looks")
+        waits = [float(wait) for (wait,) in farm.rows(WAITS, room=ROOM)]
     finally:
-        farm.rows("DROP FUNCTION note_look CASCADE; DROP TABLE looks")
+        farm.rows("DROP FUNCTION note_moment CASCADE; DROP TABLE moments")
     assert max(lengths) <= ROOM
-    assert looks > 2 * JOBS / ROOM, "it was fed each second, and not when a job ended"
+    assert len(waits) == JOBS - ROOM
+    assert median(waits) < LOOK_EVERY_S / 8, "it was fed each second, and not when a job ended"
     assert farm.letters() == []
 
 
