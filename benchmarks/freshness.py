@@ -35,7 +35,9 @@ from celeryconfig import LANES
 from ingest import providers
 from ingest.pipeline import schedule_edits
 from ingest.pipeline.context import Context
+from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.follow import JOB_ROWS, plan_history
+from ingest.pipeline.jobs import NewJob, insert_jobs
 from ingest.pipeline.workers import wake_leader
 from local.port import LOOPBACK
 
@@ -53,7 +55,9 @@ LIVE = {
 FIRST = START - timedelta(minutes=JOB_ROWS) * 520
 #: More rows a second than this machine could store: what is owed for a stretch of history.
 MOST_ROWS_S = 150_000
+WARM_UP_POLLS = 6
 PATIENCE_S = 60.0
+_WARM = "SELECT count(*) FROM jobs WHERE key LIKE 'warm:%' AND state = 'done'"
 _OPEN = "SELECT count(*) FROM jobs WHERE lane = 'backfill' AND state IN ('leased', 'fetched')"
 _DUE = "SELECT count(*) FROM jobs WHERE lane = 'backfill' AND state = 'due'"
 _TROUBLE = "SELECT count(*) FROM jobs WHERE state = 'dead' OR lost_leases + failures > 0"
@@ -71,13 +75,13 @@ LISTEN done;
 
 @dataclass
 class Figures:
-    """What the stretches brought: ms by entry, rows a second, cores in use."""
+    """What the stretches brought: ms by entry, rows a second, shares of a core in use."""
 
     idle: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in LIVE})
     busy: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in LIVE})
     alone_rows_s: list[float] = field(default_factory=list)
     beside_rows_s: list[float] = field(default_factory=list)
-    busy_cores: dict[str, float] = field(default_factory=dict)
+    busy_cpu_pct: dict[str, float] = field(default_factory=dict)
 
     def note(self, where: dict[str, list[float]], late: dict[str, list[float]]) -> None:
         """Add a stretch's slots."""
@@ -94,6 +98,17 @@ class Play:
     connection: Connection
     pids: dict[str, int]
     owed_until: datetime = FIRST
+
+    def warm_up(self) -> None:
+        """Let each child of the live lane meet each series of bars: the schedule's first poll may be a minute off."""
+        _, provider, kwargs = LIVE["bars"]
+        task = f"{FETCH_PREFIX}{provider}"
+        polls = [NewJob(f"warm:{at}", task, "live", kwargs, datetime.now(UTC)) for at in range(WARM_UP_POLLS)]
+        with self.context.sessions.begin() as session:
+            insert_jobs(session, polls)
+        wake_leader(self.context.redis)
+        with self.connection.cursor() as cursor:
+            until(lambda: number(cursor, _WARM) == WARM_UP_POLLS, PATIENCE_S, "the first polls of bars")
 
     def live(self, seconds: float) -> tuple[dict[str, list[float]], float]:
         """Let live entries run for so long; return the ms of each slot, by entry, and history's rows a second.
@@ -135,7 +150,7 @@ class Play:
 
     def _switch(self, *, is_on: bool) -> datetime:
         """Switch the live entries on or off; return when beat had seen it for sure."""
-        names = schedule_edits.Names(LANES, [f"tasks.fetch.{provider}" for _, provider, _ in LIVE.values()])
+        names = schedule_edits.Names(LANES, [f"{FETCH_PREFIX}{provider}" for _, provider, _ in LIVE.values()])
         with self.context.sessions.begin() as session:
             for name in LIVE:
                 schedule_edits.edit(session, name, {"enabled": is_on}, names, datetime.now(UTC))
@@ -212,6 +227,7 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
                 cursor.execute(_TELL)
             play = Play(bench, context, connection, bench.pids() | supervisor.pids())
             with play.history(chosen.warm_up):
+                play.warm_up()
                 play.live(chosen.warm_up)
             figures = Figures()
             for at in range(chosen.rounds):
@@ -232,7 +248,7 @@ def _round(play: Play, figures: Figures, seconds: float) -> None:
         late, rows_s = play.live(seconds)
         figures.note(figures.busy, late)
         figures.beside_rows_s.append(rows_s)
-        figures.busy_cores = by_group(spent(before, cpu_s(play.pids), per=time.perf_counter() - began, digits=3))
+        figures.busy_cpu_pct = by_group(spent(before, cpu_s(play.pids), per=(time.perf_counter() - began) / 100))
 
 
 def _said(figures: Figures) -> dict[str, Any]:
@@ -247,7 +263,7 @@ def _said(figures: Figures) -> dict[str, Any]:
         "beside_rows_s": round(beside),
         "idle": {name: _spread(late) for name, late in figures.idle.items() if late},
         "busy": {name: _spread(late) for name, late in figures.busy.items() if late},
-        "busy_cores": figures.busy_cores,
+        "busy_cpu_pct": figures.busy_cpu_pct,
     }
 
 
@@ -270,7 +286,7 @@ def _page(home: Path) -> Path:
     ours = {"enabled": False, "overlap": True, "catch_up": "all", "catch_up_limit": 100}
     entries = {
         name: {
-            "task": f"tasks.fetch.{provider}",
+            "task": f"{FETCH_PREFIX}{provider}",
             "schedule": every_s,
             "kwargs": kwargs,
             "options": {"queue": "live", "headers": {"tickfarm": {**ours, "priority": at + 1}}},
