@@ -244,7 +244,7 @@ class Leader:
         if lane != HISTORY_LANE or not full:
             return full
         most = self._pressure.room(full, now)
-        if (most < full) is not self._is_held_back:
+        if most in (full, 1) and (most < full) is not self._is_held_back:
             self._is_held_back = most < full
             log.info("history_held_back" if self._is_held_back else "history_has_its_room", messages=most, of=full)
         return most

@@ -93,7 +93,7 @@ def send(
     sent, facts = Sent(left=list(requests)), provider.facts
     unusable = why_unusable(context.settings, facts)
     if unusable is not None:
-        sent.left_wait_s, sent.left_reason = DISABLED_WAIT_S, unusable
+        sent.left_wait_s, sent.left_reason, sent.is_left_for_all = DISABLED_WAIT_S, unusable, True
         return sent
     has_key = endpoint_of(context, facts, "").key is not None
     terms = terms_of(context.settings, facts, has_key=has_key, options=sender.options)

@@ -20,7 +20,7 @@ from tests.pipeline.transitions import lease_all
 ROOM = 2 * MESSAGES_PER_PROCESS
 DUE = 60
 #: of 10 requests in a window, a fifth stays free for live work
-ALLOWED, FOR_HISTORY = 10, 8
+LIMITED, FOR_HISTORY = {"limits": "10/60s"}, 8
 BINANCE, BITFINEX, COINBASE = "tasks.fetch.binance", "tasks.fetch.bitfinex", "tasks.fetch.coinbase"
 
 
@@ -56,10 +56,9 @@ class Player:
 
 @pytest.fixture
 def farm_with(settings_of, sandbox, farm):
-    """Return what opens an empty farm in which each provider's limits are these."""
+    """Return what opens an empty farm that keeps to limits, with settings of its own for providers."""
 
-    def open_(**limits):
-        providers = {name: {"limits": limit} for name, limit in limits.items()}
+    def open_(**providers):
         config = settings_of(tickfarm_pace=True, tickfarm_providers=providers)
         return opened(Context(config, name="test budget"), sandbox)
 
@@ -74,7 +73,7 @@ def owe_history(farm, count=DUE, *, task=BINANCE, instrument="BTC-USDT"):
 
 
 def test_of_many_due_jobs_only_what_the_budget_serves_is_sent_and_a_few_are_told_until_when(farm_with):
-    with farm_with(binance=f"{ALLOWED}/60s") as farm:
+    with farm_with(binance=LIMITED) as farm:
         owe_history(farm)
         messages = Player(farm).play()
         assert farm.states().count("done") == FOR_HISTORY
@@ -83,14 +82,14 @@ def test_of_many_due_jobs_only_what_the_budget_serves_is_sent_and_a_few_are_told
 
 
 def test_a_leader_that_is_told_nothing_sends_all_of_them_to_be_sent_back(farm_with):
-    with farm_with(binance=f"{ALLOWED}/60s") as farm:
+    with farm_with(binance=LIMITED) as farm:
         owe_history(farm)
         assert Player(farm).play(is_heard=False) == DUE
         assert farm.states().count("done") == FOR_HISTORY
 
 
 def test_when_the_window_serves_again_the_jobs_that_wait_for_it_are_leased(farm_with):
-    with farm_with(binance=f"{ALLOWED}/60s") as farm:
+    with farm_with(binance=LIMITED) as farm:
         owe_history(farm)
         player = Player(farm)
         player.play()
@@ -103,7 +102,7 @@ def test_when_the_window_serves_again_the_jobs_that_wait_for_it_are_leased(farm_
 
 
 def test_a_budget_of_a_day_that_is_used_up_is_asked_for_again_each_minute(farm_with):
-    with farm_with(binance="8 requests/1d") as farm:
+    with farm_with(binance={"limits": "8 requests/1d"}) as farm:
         owe_history(farm)
         player = Player(farm)
         player.play()
@@ -111,8 +110,15 @@ def test_a_budget_of_a_day_that_is_used_up_is_asked_for_again_each_minute(farm_w
         assert 1 <= player.play(datetime.now(UTC) + FULL_FOR) <= ROOM
 
 
+def test_of_a_provider_that_is_switched_off_a_few_jobs_are_asked_for_and_the_others_stay(farm_with):
+    with farm_with(binance={"enabled": False}) as farm:
+        owe_history(farm)
+        assert Player(farm).play() == ROOM
+        assert farm.states() == ["due"] * DUE
+
+
 def test_a_used_up_budget_holds_back_neither_other_providers_nor_live_work_of_this_one(farm_with):
-    with farm_with(binance=f"{ALLOWED}/60s") as farm:
+    with farm_with(binance=LIMITED) as farm:
         owe_history(farm)
         player = Player(farm)
         player.play()
