@@ -20,6 +20,7 @@ from benchmarks import (
     coverage,
     faults,
     fetch,
+    freshness,
     ingest,
     latency,
     mutation,
@@ -31,18 +32,19 @@ from benchmarks import (
 
 _ALL = (
     ingest,
+    latency,
+    freshness,
+    schedule,
     fetch,
     parse,
     scale,
     overhead,
     budget,
-    latency,
-    schedule,
     faults,
+    chaos,
     conformance,
     coverage,
     mutation,
-    chaos,
 )
 
 

@@ -1,8 +1,9 @@
-"""The mock: an HTTP server of its own process that answers binance's klines with prebuilt bytes.
+"""The mock: an HTTP server of its own process that answers binance's klines, and coinbase's tickers, as prebuilt bytes.
 
 `python -m benchmarks.kline_mock --port N`. Deliberately not here: faults, limits, other endpoints (the sandbox has
-them, and is too slow to stand behind a throughput figure). Invariant: a window asked twice gets the same bytes; every
-row lies in the window that was asked for, so that each (symbol, minute) exists once.
+them, and is too slow to stand behind a throughput figure); what a ticker looks like (ticker_mock). Invariant: a window
+asked twice gets the same bytes; every row lies in the window that was asked for, so that each (symbol, minute) exists
+once.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ import random
 from functools import cache
 from urllib.parse import parse_qsl
 
+from benchmarks.ticker_mock import answer as ticker
 from local.port import LOOPBACK
 
 PATH = "/binance/api/v3/klines"
 MINUTE_MS = 60_000
 #: Rows of a page; also how many rows a symbol's price walk has before it repeats.
 PAGE_ROWS = 1_000
+#: So many pages are kept, 300 MB: twice what a run of `ingest` asks for. The rest is built at each request, in 0.6 ms.
+MOST_PAGES = 2_000
 _HEAD = "HTTP/1.1 {status}\r\nContent-Type: application/json;charset=UTF-8\r\nContent-Length: {size}\r\n\r\n"
 
 
@@ -42,19 +46,24 @@ class KlineServer(asyncio.Protocol):
             target = request.split(b" ", 2)[1]
             page = self._pages.get(target)
             if page is None:
-                page = self._pages[target] = answer(target.decode())
+                page = answer(target.decode())
+                if len(self._pages) < MOST_PAGES:
+                    self._pages[target] = page
             self._transport.write(page)
 
 
 def answer(target: str) -> bytes:
-    """Return the whole HTTP answer to a request target: the klines that open in [startTime, endTime], at most 1,000."""
+    """Return the whole HTTP answer to a request target: the klines that open in [startTime, endTime], at most 1,000.
+
+    Without a start the newest `limit` of them; a path that is not of klines may be a ticker's.
+    """
     path, _, query = target.partition("?")
     if path != PATH:
-        return _HEAD.format(status="404 Not Found", size=2).encode() + b"{}"
+        return ticker(target)
     asked = dict(parse_qsl(query))
-    start, end = int(asked["startTime"]), int(asked["endTime"])
-    first = -(-start // MINUTE_MS)
-    last = min(end // MINUTE_MS, first + PAGE_ROWS - 1)
+    last = int(asked["endTime"]) // MINUTE_MS
+    first = -(-int(asked["startTime"]) // MINUTE_MS) if "startTime" in asked else last + 1 - int(asked["limit"])
+    last = min(last, first + PAGE_ROWS - 1)
     walk = _walk(asked["symbol"])
     body = ",".join([walk[at % PAGE_ROWS] % (at * MINUTE_MS, at * MINUTE_MS + 59_999) for at in range(first, last + 1)])
     head = _HEAD.format(status="200 OK", size=len(body) + 2)

@@ -15,7 +15,7 @@ from celeryconfig import LOAD_SUFFIX
 from ingest import providers
 from ingest.pipeline import fetch as pipeline
 from ingest.pipeline.jobs import Leased
-from ingest.pipeline.workers import wake_leader
+from ingest.pipeline.workers import News, wake_leader
 from tasks.attempts import begin
 from tasks.farm_task import FarmTask, farm_task
 from tasks.lifecycle import context
@@ -51,17 +51,23 @@ def _declare(provider: str, *, alias: str | None = None) -> Any:
 
         outcome = pipeline.fetch(context(), provider, job, make_ready=ready)
         if outcome.stored is not None:
-            wake_leader(context().redis, room_only=not outcome.owes)
+            _wake_leader(job, outcome, room_only=not outcome.owes)
             return {"job_id": job.id, "state": "done", **outcome.stored}
         if outcome.state == "fetched":
-            if outcome.owes:
-                wake_leader(context().redis)
+            if outcome.owes or outcome.store_s is not None:
+                _wake_leader(job, outcome, room_only=not outcome.owes)
             steps = load_steps(job, size_bytes=outcome.payload_bytes, ignore_result=self.request.ignore_result)
             raise self.replace(steps)
-        wake_leader(context().redis)
+        _wake_leader(job, outcome)
         return _summary(job, outcome)
 
     return fetch
+
+
+def _wake_leader(job: Leased, outcome: pipeline.Outcome, *, room_only: bool = False) -> None:
+    full_until = None if outcome.full_until is None else outcome.full_until.timestamp()
+    news = News(job.lane, job.task, outcome.store_s, full_until)
+    wake_leader(context().redis, room_only=room_only, news=news)
 
 
 def load_steps(job: Leased, *, size_bytes: int, ignore_result: bool) -> Any:

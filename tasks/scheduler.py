@@ -84,7 +84,9 @@ class PgScheduler(Scheduler):
             self._is_leading = self._look_around()
             if not self._is_leading:
                 return LOOK_EVERY_S
-        look = self._leader.look(datetime.now(UTC), self._processes)
+        now = datetime.now(UTC)
+        self._leader.hear(self._calls.take_news(), now)
+        look = self._leader.look(now, self._processes)
         self._publish(look.messages)
         self._publish(self._leader.sweep())
         if time.monotonic() - self._looked_around_at >= LOOK_EVERY_S:

@@ -337,3 +337,8 @@ def test_an_archive_is_a_folder_or_a_bucket_and_never_both(tmp_path):
     assert Settings().archive_bucket is None
     with pytest.raises(ValidationError, match="TICKFARM_ARCHIVE_DIR"):
         Settings(tickfarm_archive_dir=tmp_path, tickfarm_archive_url="s3://farm")
+
+
+def test_payloads_in_flight_stay_below_500_mb_with_room_for_what_was_leased_before_the_bound_was_met():
+    bound = Settings.model_fields["tickfarm_max_inflight_bytes"].default
+    assert bound + bound / 2 < 500_000_000

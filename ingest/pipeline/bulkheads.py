@@ -21,6 +21,8 @@ OTHERS_FOR = timedelta(minutes=10)
 #: Who was slow so lately is not trusted yet: a hung provider's jobs end at their deadline, and are tried again for the
 #: last time a minute later (retry.py's longest wait).
 SLOW_FOR = timedelta(minutes=1)
+#: Whose budget is used up gets a few messages this often all the same: the wait may be a day's, and a limit be raised.
+FULL_FOR = timedelta(minutes=1)
 
 #: lane and task
 _Place = tuple[str, str]
@@ -32,6 +34,7 @@ class Bulkheads:
     def __init__(self) -> None:
         self._seen: dict[_Place, datetime] = {}
         self._slow: dict[_Place, datetime] = {}
+        self._full_until: dict[_Place, datetime] = {}
         self._turns: dict[_Place, int] = {}
         self._turn = 0
 
@@ -40,6 +43,10 @@ class Bulkheads:
         for works in (backlog.due, backlog.leased):
             self._seen.update(((lane, task), now) for lane, tasks in works.items() for task in tasks)
         self._slow.update((place, now) for place in backlog.slow)
+
+    def full(self, lane: str, task: str, now: datetime, until: datetime) -> None:
+        """Lease nothing of this task until its provider serves some again: each job would be sent back."""
+        self._full_until[lane, task] = min(until, now + FULL_FOR)
 
     def claims(self, lane: str, children: int, backlog: Backlog, now: datetime, *, room: int) -> list[Claim]:
         """Return what the lane's waiting tasks may lease, whose turn it is first; 0 for those whose share is full."""
@@ -54,6 +61,8 @@ class Bulkheads:
         claims = []
         for task in waiting:
             most = room if share is None else min(room, share - held[task])
+            if now < self._full_until.get((lane, task), now):
+                most = 0  # each would come back, for 8 ms of CPU
             if task in slow:
                 most = min(most, math.ceil(slow_share / slow_waiting))
                 slow_share, slow_waiting = slow_share - max(0, most), slow_waiting - 1

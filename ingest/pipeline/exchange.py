@@ -22,6 +22,7 @@ from ingest import providers
 from ingest.errors import KeyRefused, SlowDown, TickfarmError, TryAgain
 from ingest.pipeline import provider_state, quota
 from ingest.pipeline.context import Context
+from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.jobs import JobOptions
 from ingest.pipeline.terms import NO_OPTIONS, Terms, entry_limit, terms_of
 from ingest.providers.contract import Facts, Provider
@@ -68,13 +69,15 @@ class Outcome:
 class Exchanged:
     """What one exchange brought: outcomes of the first requests, or none and a wait with its reason.
 
-    `is_turn`: it is only a matter of whose turn it is, so that a short wait is worth waiting in place.
+    `is_turn`: it is only a matter of whose turn it is, so that a short wait is worth waiting in place. `is_for_all`:
+    whatever else the lane would ask of the provider has to wait as long.
     """
 
     outcomes: list[Outcome] = field(default_factory=list)
     wait_s: float = 0.0
     reason: str = ""
     is_turn: bool = False
+    is_for_all: bool = False
     base_url: str = ""
     pool: str = ""
     hold: Hold | None = None
@@ -151,6 +154,7 @@ def exchange(
     if not admission.granted:
         done.wait_s, done.reason = _wait(line.name, admission)
         done.is_turn = admission.reason == "budget"
+        done.is_for_all = admission.reason != "breaker" and _is_all_alike(line, ask.windows if done.is_turn else ())
         return done
     done.base_url = line.terms.bases[admission.base]
     outcomes = _send(line, requests[: admission.granted], replace(endpoint, base_url=done.base_url), deadline_s, done)
@@ -163,6 +167,12 @@ def exchange(
     _report(line, admission, done, sent_before)
     _spare(done, admission)
     return done
+
+
+def _is_all_alike(line: Line, windows: Sequence[Window]) -> bool:
+    """Say whether other jobs would be told the same: one credential, and no window of one dataset or entry alone."""
+    is_one_key = len(keys_of(line.context.settings, line.provider.facts)) < 2
+    return is_one_key and line.sender.options.per_minute is None and not any(one.datasets for one in windows)
 
 
 def _ask(line: Line, requests: Sequence[Request], pool: str, deadline_s: float) -> Ask:
@@ -198,6 +208,7 @@ def _send(
         todo = todo[: reserved.count]
         if not todo:
             done.wait_s, done.reason = _quota_wait(line.name, reserved, now)
+            done.is_for_all = _is_all_alike(line, ()) and not (reserved.limit and reserved.limit.datasets)
             return []
     try:
         return context.client.send(

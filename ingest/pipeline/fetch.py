@@ -61,7 +61,8 @@ MakeReady = Callable[[Context, Leased, FetchCall, Sequence[StoredAnswer]], Ready
 class Outcome:
     """How a fetch ended. `fetched`: answers wait to be loaded, of `payload_bytes` uncompressed.
 
-    `owes`: it filed jobs for what is left of it. `stored`: counts of what it has stored already, where it has.
+    `owes`: it filed jobs for what is left of it. `stored`: counts of what it has stored already, where it has, in a
+    transaction that took `store_s`; without the counts, in vain. `full_until`: no job of the provider is served before.
     """
 
     state: Literal["fetched", "done", "deferred", "failed", "dead"]
@@ -72,6 +73,8 @@ class Outcome:
     reason: str | None = None
     owes: bool = False
     stored: Mapping[str, Any] | None = None
+    store_s: float | None = None
+    full_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ def _commit(context: Context, done: _Fetched, make_ready: MakeReady | None) -> O
 
 
 def _settle(context: Context, done: _Fetched, make_ready: MakeReady | None) -> Outcome:
-    sent, place = done.sent, None
+    sent, place, in_vain_s = done.sent, None, None
     context.make_room("fetch_log", done.now, done.now)
     if sent.answers:
         asked = {key: value for key, value in done.job.kwargs.items() if key != "requests"}  # each answer has its own
@@ -169,15 +172,17 @@ def _settle(context: Context, done: _Fetched, make_ready: MakeReady | None) -> O
         is_little = sent.good > 0 and done.size_bytes <= AT_ONCE_BYTES
         if make_ready is not None and is_little:
             place = context.payloads.archive(done.name, packed.blob, done.now)
+            began = time.monotonic()
             stored = None if place is None else _store_at_once(context, done, packed, place, make_ready)
             if stored is not None:
                 return stored
+            in_vain_s = time.monotonic() - began
             context.payloads.send_off(done.name, packed.blob, place)
         else:
             place = context.payloads.put(done.name, packed.blob, done.now, in_flight=sent.good > 0)
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
-        return _end(session, done, place)
+        return replace(_end(session, done, place), store_s=in_vain_s)
 
 
 def _store_at_once(
@@ -189,9 +194,11 @@ def _store_at_once(
     """
     try:
         ready = make_ready(context, replace(done.job, payload_key=done.name), done.call, packed.answers)
+        began = time.monotonic()
         with context.sessions.begin() as session:
             outcome = _end(session, done, place)
-            return replace(outcome, stored=ready.write(session))
+            counts = ready.write(session)
+        return replace(outcome, stored=counts, store_s=time.monotonic() - began)
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001 - also a parser's bug: the answers are kept, and who stores them files it
@@ -206,6 +213,8 @@ def _end(session: Session, done: _Fetched, place: Place | None) -> Outcome:
     _note_refused(session, provider.facts.name, sent.troubles)
     _note_state(session, provider.facts.name, sent, done.now)
     outcome = _next_state(session, call, job, sent, now=done.now, name=done.name, size_bytes=done.size_bytes)
+    if sent.left and sent.is_left_for_all:
+        outcome = replace(outcome, full_until=done.now + timedelta(seconds=sent.left_wait_s))
     asker = Asker(provider.facts.name, call.dataset, job.lane, job.id, job.attempt, sent.pool)
     ending = Ending(done.now, done.duration_ms, outcome.state, outcome.reason, done.name, place)
     session.add_all(log_rows(asker, sent.traces, ending))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,12 +35,16 @@ from ingest.pipeline.bulkheads import Bulkheads
 from ingest.pipeline.claims import Claim
 from ingest.pipeline.gaps_now import Alarm
 from ingest.pipeline.jobs import Leased
+from ingest.pipeline.pressure import Pressure
 from ingest.pipeline.runs import settle
 from ingest.pipeline.schedule import Schedule
+from ingest.pipeline.workers import News
 from models.partitions import PARTITIONED, ensure_partitions
 
 #: Messages a child process may have waiting or in work: enough to keep it busy, few enough to stay in the table.
 MESSAGES_PER_PROCESS = 3
+#: Where the database's latency decides how much goes at once (pressure): live data don't wait for it.
+LIVE_LANE, HISTORY_LANE = "live", "backfill"
 #: The farm's number for "I am the leader".
 LEADER_LOCK = 7_461_000
 #: Changes of the schedule, and work that nobody woke the leader for, are looked for this often.
@@ -126,6 +130,8 @@ class Leader:
         self._sessions = sessions
         self._schedule = Schedule(lanes, off=off)
         self._bulkheads = Bulkheads()
+        self._pressure = Pressure()
+        self._is_held_back = False
         self._alarm = Alarm()
         self._lanes = lanes
         self._max_in_flight_bytes = max_in_flight_bytes
@@ -140,6 +146,14 @@ class Leader:
         """Take up what was changed in the schedule since it was read last."""
         with self._sessions() as session:
             self._schedule.refresh(session)
+
+    def hear(self, news: Iterable[News], now: datetime) -> None:
+        """Take up what fetches learned: how long live ones stored, and whose budget serves no more history now."""
+        for one in news:
+            if one.store_s is not None and one.lane == LIVE_LANE:
+                self._pressure.note(one.store_s)
+            if one.full_until is not None and one.lane == HISTORY_LANE:
+                self._bulkheads.full(one.lane, one.task, now, datetime.fromtimestamp(one.full_until, UTC))
 
     def look(self, now: datetime, processes: Mapping[str, int]) -> Look:
         """Owe and lease everything that is due at `now`, with this many child processes per queue, and commit it.
@@ -211,7 +225,7 @@ class Leader:
         """Lease what is due to the lanes that have room."""
         is_full = backlog.payload_bytes > self._max_in_flight_bytes
         for lane in self._lanes:
-            room = MESSAGES_PER_PROCESS * processes.get(lane, 0) - backlog.in_flight[lane]
+            room = self._most(lane, processes.get(lane, 0), now) - backlog.in_flight[lane]
             # Live work is small and must not wait for the loading of history.
             if lane not in backlog.due:
                 continue
@@ -223,6 +237,17 @@ class Leader:
             look.messages.extend(Message(job, is_load=False) for job in leased)
             got = Counter(job.task for job in leased)
             look.wants_room |= len(leased) == room or any(got[claim.task] == claim.most for claim in claims)
+
+    def _most(self, lane: str, children: int, now: datetime) -> int:
+        """Return how many messages a lane may have in flight."""
+        full = MESSAGES_PER_PROCESS * children
+        if lane != HISTORY_LANE or not full:
+            return full
+        most = self._pressure.room(full, now)
+        if most in (full, 1) and (most < full) is not self._is_held_back:
+            self._is_held_back = most < full
+            log.info("history_held_back" if self._is_held_back else "history_has_its_room", messages=most, of=full)
+        return most
 
     def _lease(
         self, session: Session, lane: str, claims: Sequence[Claim], *, limit: int, now: datetime

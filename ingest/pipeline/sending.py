@@ -58,6 +58,8 @@ class Sent:
     left: list[Request] = field(default_factory=list)
     left_wait_s: float = 0.0
     left_reason: str = ""
+    #: and so must whatever else the lane would ask of the provider
+    is_left_for_all: bool = False
     pool: str = ""
     hold: Hold | None = None
     transitions: list[Transition] = field(default_factory=list)
@@ -91,7 +93,7 @@ def send(
     sent, facts = Sent(left=list(requests)), provider.facts
     unusable = why_unusable(context.settings, facts)
     if unusable is not None:
-        sent.left_wait_s, sent.left_reason = DISABLED_WAIT_S, unusable
+        sent.left_wait_s, sent.left_reason, sent.is_left_for_all = DISABLED_WAIT_S, unusable, True
         return sent
     has_key = endpoint_of(context, facts, "").key is not None
     terms = terms_of(context.settings, facts, has_key=has_key, options=sender.options)
@@ -114,7 +116,7 @@ def send(
             break
         is_long = done.wait_s > MAX_SLEEP_S or time.monotonic() + done.wait_s >= deadline
         if done.wait_s and (is_long or not done.is_turn):
-            sent.left_wait_s, sent.left_reason = done.wait_s, done.reason
+            sent.left_wait_s, sent.left_reason, sent.is_left_for_all = done.wait_s, done.reason, done.is_for_all
             break
         time.sleep(done.wait_s)
     return sent

@@ -23,8 +23,22 @@ FORGET_AFTER_S = 3 * ANNOUNCE_EVERY_S
 SWEEP_AFTER_S = 60.0
 _WORKERS = "tickfarm:workers"
 _WAKE = "tickfarm:wake"
-#: what a call says: something is owed, or only that a lane has more room than before
+#: what a call says: something is owed, or only that a lane has more room than before; news may follow as JSON
 _OWED, _ROOM = b"owed", b"room"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a fetch learned that the leader should know.
+
+    `store_s`: how long the transaction took that stored a small one. `full_until` (epoch seconds): the provider serves
+    nothing more to this lane before.
+    """
+
+    lane: str
+    task: str
+    store_s: float | None = None
+    full_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +108,13 @@ def spread(children: Mapping[str, int], total: int) -> dict[str, int]:
     return {name: each + int(place < odd) for place, name in enumerate(by_size)}
 
 
-def wake_leader(redis: Redis, *, room_only: bool = False) -> None:
-    """Make the leader look now; with `room_only`, if it waits for room. Losing this costs a second: its next look."""
-    redis.publish(_WAKE, _ROOM if room_only else _OWED)
+def wake_leader(redis: Redis, *, room_only: bool = False, news: News | None = None) -> None:
+    """Make the leader look now; with `room_only`, if it waits for room. Losing this costs a second: its next look.
+
+    `news` ride along: they wake nobody by themselves, and nothing depends on their arrival.
+    """
+    told = b"" if news is None else b" " + json.dumps(asdict(news)).encode()
+    redis.publish(_WAKE, (_ROOM if room_only else _OWED) + told)
 
 
 class WakeCalls:
@@ -104,6 +122,7 @@ class WakeCalls:
 
     def __init__(self, redis: Redis) -> None:
         self._calls = redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
+        self._news: list[News] = []
 
     def wait(self, timeout_s: float, *, wants_room: bool = True) -> bool:
         """Wait for a call, `timeout_s` at most, to the millisecond; return whether one came. Several count as one.
@@ -114,13 +133,28 @@ class WakeCalls:
         if not self._calls.subscribed:
             self._calls.subscribe(_WAKE)
         while (left_s := deadline - time.monotonic()) > 0:
-            call = self._calls.get_message(timeout=left_s)
-            if call is None or (call["data"] == _ROOM and not wants_room):
+            what = self._heard(left_s)
+            if what is None or (what == _ROOM and not wants_room):
                 continue
-            while self._calls.get_message(timeout=0.0) is not None:
+            while self._heard(0.0) is not None:
                 pass
             return True
         return False
+
+    def take_news(self) -> list[News]:
+        """Return what was told since this was asked last, oldest first."""
+        news, self._news = self._news, []
+        return news
+
+    def _heard(self, timeout_s: float) -> bytes | None:
+        """Return what the next call says, None if none comes; keep its news, without what another version adds."""
+        call = self._calls.get_message(timeout=timeout_s)
+        if call is None:
+            return None
+        what, _, told = bytes(call["data"]).partition(b" ")
+        if told:
+            self._news.append(News(**{k: v for k, v in json.loads(told).items() if k in News.__slots__}))
+        return what
 
     def close(self) -> None:
         """Stop listening."""

@@ -67,6 +67,15 @@ def test_latency_prints_its_figures_once_every_poll_has_its_rows() -> None:
     assert parts == pytest.approx(found["mean_ms"], abs=1.0)
 
 
+@pytest.mark.full
+def test_freshness_prints_its_figures_once_every_slot_is_stored_and_history_had_work_all_the_time() -> None:
+    found = figures("freshness", "--seconds", "4", "--rounds", "1", "--warm-up", "2")
+    assert found["idle_p95_ms"] > 0
+    assert found["ratio_busy_idle"] == pytest.approx(found["busy_p95_ms"] / found["idle_p95_ms"], abs=0.01)
+    assert found["backfill_kept_pct"] == pytest.approx(100 * found["beside_rows_s"] / found["alone_rows_s"], abs=0.1)
+    assert found["idle"]["quotes"]["slots"] == found["busy"]["quotes"]["slots"] == 4
+
+
 def test_schedule_prints_its_figures_once_every_slot_was_owed_once() -> None:
     found = figures("schedule", "--seconds", "4", "--warm-up", "1")
     assert found["entries"] == 1_000
@@ -110,6 +119,13 @@ def test_the_mock_answers_a_window_with_exactly_its_minutes() -> None:
     assert int(head.rpartition(b": ")[2]) == len(body)
     assert [row[0] for row in json.loads(body)] == [start + 60_000, start + 120_000]
     assert all(len(row) == 12 for row in json.loads(body))
+
+
+def test_the_mock_answers_the_newest_minutes_where_no_start_is_asked_for() -> None:
+    end = 1_704_067_200_000
+    asked = f"/binance/api/v3/klines?symbol=BTCUSDT&interval=1m&endTime={end - 1}&limit=5"
+    rows = json.loads(answer(asked).partition(b"\r\n\r\n")[2])
+    assert [row[0] for row in rows] == [end - 60_000 * back for back in (5, 4, 3, 2, 1)]
 
 
 def test_overhead_prints_its_figures_and_two_round_trips_a_batch() -> None:

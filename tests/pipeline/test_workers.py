@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from ingest.pipeline.workers import (
     FORGET_AFTER_S,
     SWEEP_AFTER_S,
+    News,
     WakeCalls,
     Worker,
     announce,
@@ -85,3 +86,24 @@ def test_a_call_that_only_tells_of_room_is_heard_by_who_waits_for_room_and_every
         wake_leader(client, room_only=True)
         wake_leader(client)
         assert calls.wait(5, wants_room=False)
+
+
+def test_news_ride_along_with_calls_are_kept_until_they_are_taken_and_wake_nobody_by_themselves(client):
+    one, other = News("live", "tasks.fetch.binance", store_s=0.25), News("backfill", "t", full_until=1e9)
+    with closing(WakeCalls(client)) as calls:
+        assert not calls.wait(0.01), "it listens from now on"
+        wake_leader(client, room_only=True, news=one)
+        assert not calls.wait(0.2, wants_room=False)
+        wake_leader(client, news=other)
+        wake_leader(client, room_only=True)
+        assert calls.wait(5)
+        assert calls.take_news() == [one, other]
+        assert calls.take_news() == []
+
+
+def test_a_call_of_another_version_is_heard_without_what_nobody_here_knows(client):
+    with closing(WakeCalls(client)) as calls:
+        assert not calls.wait(0.01), "it listens from now on"
+        client.publish("tickfarm:wake", b'owed {"lane": "live", "task": "t", "store_s": 1.0, "mood": "good"}')
+        assert calls.wait(5, wants_room=False)
+        assert calls.take_news() == [News("live", "t", 1.0)]
