@@ -58,24 +58,26 @@ def known(dataset: Dataset, cut: Cut) -> str:
     is_final = " AND is_final" if dataset == "bars" else ""
     columns = list(dict.fromkeys((*key, *VALUE_COLUMNS[dataset]))) + ["is_final"] * (dataset == "bars")
     known_since = "coalesce(known_since, observed_at)" if "known_since" in table_of(dataset).c else "observed_at"
+    # Revisions outlive rows that retention takes: of a day that is gone they alone would be read.
+    there = " AND ".join(f"there.{name} = later.{name}" for name in table_of(dataset).primary_key.columns.keys())  # noqa: SIM118
     return f"""
-    WITH first AS (
-        SELECT DISTINCT ON ({keys}) * FROM (
-            SELECT {", ".join(_in_revisions(dataset, name) for name in key)}, old_row, known_since, superseded_at
+    WITH revised AS (
+        SELECT old_row, known_since, superseded_at FROM (
+            SELECT series_id, {", ".join(_in_revisions(dataset, name) for name in key)},
+                old_row, known_since, superseded_at
             FROM revisions WHERE {bounds} AND superseded_at > %(as_of)s
-        ) AS later WHERE true{cut.behind} ORDER BY {ordered}, superseded_at
-    ), revised AS (
-        SELECT old_row, known_since AS since, superseded_at
-        FROM first WHERE {_from(dataset, "known_since")} <= %(as_of)s ORDER BY {ordered} {most}
+        ) AS later CROSS JOIN LATERAL (SELECT FROM {dataset} AS there WHERE {there} LIMIT 1) AS there
+        WHERE {_counts_from(dataset, "known_since")} <= %(as_of)s{cut.behind}
+        ORDER BY {ordered} {most}
     ), present AS (
         SELECT {", ".join(columns)}, {known_since} AS observed_at, NULL::timestamptz AS superseded_at
-        FROM {dataset} WHERE {bounds}{cut.behind}{is_final} AND {_from(dataset, known_since)} <= %(as_of)s
+        FROM {dataset} WHERE {bounds}{is_final} AND {_counts_from(dataset, known_since)} <= %(as_of)s{cut.behind}
         ORDER BY {ordered} {most}
     )
     SELECT DISTINCT ON ({one_a}) * FROM (
         TABLE present
         UNION ALL
-        SELECT {", ".join(f"old.{name}" for name in columns)}, since, superseded_at
+        SELECT {", ".join(f"old.{name}" for name in columns)}, revised.known_since, superseded_at
         FROM revised CROSS JOIN LATERAL jsonb_populate_record(NULL::{dataset}, old_row) AS old
     ) AS said ORDER BY {newest}, superseded_at
     """
@@ -86,6 +88,6 @@ def _in_revisions(dataset: Dataset, name: str) -> str:
     return name if name == "ts" else f"(old_row->>'{name}')::{table_of(dataset).c[name].type.compile()} AS {name}"
 
 
-def _from(dataset: Dataset, since: str) -> str:
+def _counts_from(dataset: Dataset, since: str) -> str:
     """Return from when on a row counts."""
     return f"least({since}, (vintage + 1)::timestamp AT TIME ZONE 'UTC')" if dataset == "observations" else since

@@ -13,6 +13,7 @@ from itertools import count
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 from sqlalchemy.orm import sessionmaker
 
 from ingest.errors import FixRequest
@@ -215,6 +216,18 @@ def test_what_is_read_has_the_digits_that_were_stored_and_says_when_it_was_first
     columns = ("close", "trade_count", "adjusted_close", "observed_at")
     assert as_of(sessions, wanted, 1, *columns) == [(bar["close"], 2**53 + 1, None, moment(0))]
     assert as_of(sessions, wanted, 3, *columns) == [("1.20", 2**53 + 1, None, moment(2))]
+
+
+def test_of_rows_that_are_gone_nothing_is_read_though_their_revisions_stay(sessions):
+    wanted = series_of(sessions, "bars")
+    for second, close in enumerate(("1.10", "1.20")):
+        sight(sessions, wanted, *[row | {"close": close, "observed_at": second} for row in rows_of("bars", 5)])
+    assert as_of(sessions, wanted, 0, "close") == [("1.10",)] * 5
+    with sessions.begin() as session:
+        [series_id] = wanted.series.values()
+        gone = text("DELETE FROM bars WHERE series_id = :series AND ts < :end")
+        session.execute(gone, {"series": series_id, "end": START + timedelta(minutes=3)})
+    assert as_of(sessions, wanted, 0, "close") == [("1.10",)] * 2
 
 
 @pytest.mark.parametrize("dataset", ["quotes", "books"])
