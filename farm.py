@@ -7,7 +7,8 @@
         bars = farm.bars("binance", ["BTC-USDT"], interval="1h", start="2024-01-01").to_polars()
 
 Deliberately not here: how rows are read (ingest/pipeline/read.py) and calls are sent (tasks/by_hand.py). Where the
-servers are is this process's settings, as for every part of the farm. Invariant: a wrong request raises FixRequest
+servers are is this process's settings, as for every part of the farm. `as_of` of a read is a moment, and what was known
+then is read (docs/operations.md says of what that is known). Invariant: a wrong request raises FixRequest
 (UnknownName with what is near) before anything is sent, and TryAgain says what may work later.
 
 This loads polars, which hangs children of a fork that comes after it: start processes with `spawn`.
@@ -180,7 +181,10 @@ class Farm:
         last: int | None = None,
         as_of: Moment = None,
     ) -> Rows:
-        """Return the stored values of dates in `[start, end)`, every vintage; `last`: only the newest of each."""
+        """Return the stored values of dates in `[start, end)`, every vintage; `last`: only the newest of each.
+
+        `as_of`: of each date the one vintage that was known at that moment.
+        """
         return self._read(provider, "observations", instruments, None, start, end, last, as_of=as_of)
 
     def posts(
