@@ -7,7 +7,8 @@
         bars = farm.bars("binance", ["BTC-USDT"], interval="1h", start="2024-01-01").to_polars()
 
 Deliberately not here: how rows are read (ingest/pipeline/read.py) and calls are sent (tasks/by_hand.py). Where the
-servers are is this process's settings, as for every part of the farm. Invariant: a wrong request raises FixRequest
+servers are is this process's settings, as for every part of the farm. `as_of` of a read is a moment, and what was known
+then is read (docs/operations.md says of what that is known). Invariant: a wrong request raises FixRequest
 (UnknownName with what is near) before anything is sent, and TryAgain says what may work later.
 
 This loads polars, which hangs children of a fork that comes after it: start processes with `spawn`.
@@ -111,12 +112,14 @@ class Farm:
         end: Moment = None,
         last: int | None = None,
         final_only: bool = False,
+        as_of: Moment = None,
     ) -> Rows:
         """Return the stored bars that open in `[start, end)`; `last`: only that many, the newest, of each instrument.
 
         `final_only` leaves out bars that had not ended when they were observed; else `is_final` tells them apart.
+        `as_of`: the final ones as they were known at that moment, whatever has been corrected since.
         """
-        return self._read(provider, "bars", instruments, interval, start, end, last, final_only=final_only)
+        return self._read(provider, "bars", instruments, interval, start, end, last, final_only=final_only, as_of=as_of)
 
     def trades(
         self,
@@ -126,9 +129,10 @@ class Farm:
         start: Moment = None,
         end: Moment = None,
         last: int | None = None,
+        as_of: Moment = None,
     ) -> Rows:
         """Return the stored trades of `[start, end)`; `last`: only that many, the newest, of each instrument."""
-        return self._read(provider, "trades", instruments, None, start, end, last)
+        return self._read(provider, "trades", instruments, None, start, end, last, as_of=as_of)
 
     def quotes(
         self,
@@ -162,9 +166,10 @@ class Farm:
         start: Moment = None,
         end: Moment = None,
         last: int | None = None,
+        as_of: Moment = None,
     ) -> Rows:
         """Return the stored articles that were published in `[start, end)`; `last`: only the newest of each."""
-        return self._read(provider, "news", instruments, None, start, end, last)
+        return self._read(provider, "news", instruments, None, start, end, last, as_of=as_of)
 
     def observations(
         self,
@@ -174,9 +179,13 @@ class Farm:
         start: Moment = None,
         end: Moment = None,
         last: int | None = None,
+        as_of: Moment = None,
     ) -> Rows:
-        """Return the stored values of dates in `[start, end)`, every vintage; `last`: only the newest of each."""
-        return self._read(provider, "observations", instruments, None, start, end, last)
+        """Return the stored values of dates in `[start, end)`, every vintage; `last`: only the newest of each.
+
+        `as_of`: of each date the one vintage that was known at that moment.
+        """
+        return self._read(provider, "observations", instruments, None, start, end, last, as_of=as_of)
 
     def posts(
         self,
@@ -186,9 +195,10 @@ class Farm:
         start: Moment = None,
         end: Moment = None,
         last: int | None = None,
+        as_of: Moment = None,
     ) -> Rows:
         """Return the stored posts of `[start, end)`; `last`: only the newest of each."""
-        return self._read(provider, "posts", instruments, None, start, end, last)
+        return self._read(provider, "posts", instruments, None, start, end, last, as_of=as_of)
 
     def actions(
         self,
@@ -198,9 +208,10 @@ class Farm:
         start: Moment = None,
         end: Moment = None,
         last: int | None = None,
+        as_of: Moment = None,
     ) -> Rows:
         """Return the stored splits and dividends with an ex-date in `[start, end)`; `last`: only the newest of each."""
-        return self._read(provider, "actions", instruments, None, start, end, last)
+        return self._read(provider, "actions", instruments, None, start, end, last, as_of=as_of)
 
     def close(self) -> None:
         """Close every connection. Asked again afterwards, it connects anew."""
@@ -225,13 +236,14 @@ class Farm:
         last: int | None,
         *,
         final_only: bool = False,
+        as_of: Moment = None,
     ) -> Rows:
-        bounds = {"start": _moment(start), "end": _moment(end)}
+        moments = {"start": _moment(start), "end": _moment(end), "as_of": _moment(as_of)}
         with self._context.sessions() as session:
             wanted = find(
                 session, providers.aliases().get(provider, provider), dataset, _names(instruments), interval=interval
             )
-        wanted = within(wanted, **bounds, last=last, final_only=final_only)
+        wanted = within(wanted, **moments, last=last, final_only=final_only)
         return Rows(dataset, stored(self._context.sessions, wanted))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import (
+    as_of,
     budget,
     chaos,
     conformance,
@@ -45,6 +46,7 @@ _ALL = (
     conformance,
     coverage,
     mutation,
+    as_of,
 )
 
 

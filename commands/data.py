@@ -18,7 +18,8 @@ Start = Annotated[str | None, typer.Option(help="first moment wanted: 2024-01-01
 End = Annotated[str | None, typer.Option(help="first moment not wanted any more")]
 Last = Annotated[int | None, typer.Option(min=1, max=10**12, help="the newest rows only: so many of each instrument")]
 Final = Annotated[bool, typer.Option("--final", help="only bars that had ended when they were observed")]
-As = Annotated[
+AsOf = Annotated[str | None, typer.Option("--as-of", help="what was known at this moment, corrections left out")]
+Form = Annotated[
     Format | None,
     typer.Option("--format", help="json: an object a line. Default: what --out's name ends with, else a table"),
 ]
@@ -36,11 +37,12 @@ def show_bars(
     end: End = None,
     last: Last = None,
     final: Final = False,
-    form: As = None,
+    as_of: AsOf = None,
+    form: Form = None,
     file: Out = None,
 ) -> None:
     """Print stored bars; ts is a bar's open, in UTC. A table shows the newest 20."""
-    _print(Order(provider, "bars", instruments, interval, start, end, last, form, file, final))
+    _print(Order(provider, "bars", instruments, interval, start, end, last, form, file, final, as_of))
 
 
 def _declare(dataset: Dataset, summary: str) -> None:
@@ -53,10 +55,11 @@ def _declare(dataset: Dataset, summary: str) -> None:
         start: Start = None,
         end: End = None,
         last: Last = None,
-        form: As = None,
+        as_of: AsOf = None,
+        form: Form = None,
         file: Out = None,
     ) -> None:
-        _print(Order(provider, dataset, instruments, None, start, end, last, form, file))
+        _print(Order(provider, dataset, instruments, None, start, end, last, form, file, as_of=as_of))
 
 
 _declare("trades", "Print stored trades; side is the taker's.")

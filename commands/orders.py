@@ -30,6 +30,7 @@ class Order:
     given_form: Format | None
     file: Path | None
     final_only: bool = False
+    as_of: str | None = None
 
     @property
     def form(self) -> Format:

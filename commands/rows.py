@@ -35,11 +35,11 @@ def write_rows(order: Order) -> None:
     """Write what is ordered. Raises FixRequest for what can't be; a reader that went away is no error."""
     if order.form == "parquet" and order.file is None and sys.stdout.isatty():
         raise FixRequest("Parquet is nothing for a terminal: give --out FILE, or redirect stdout")
-    start, end = (None if moment is None else parse_time(moment) for moment in (order.start, order.end))
+    start, end, as_of = (None if one is None else parse_time(one) for one in (order.start, order.end, order.as_of))
     sessions = open_context().sessions
     with sessions() as session:
         wanted = find(session, order.provider, order.dataset, order.instruments, interval=order.interval)
-    wanted = within(wanted, start=start, end=end, last=order.last, final_only=order.final_only)
+    wanted = within(wanted, start=start, end=end, last=order.last, final_only=order.final_only, as_of=as_of)
     try:
         with _opened(order.file) as file:
             _write(sessions, wanted, order.form, file)

@@ -36,3 +36,5 @@ class Bar(Base):
     is_final: Mapped[bool]
     observed_at: Mapped[datetime]
     job_id: Mapped[int] = mapped_column(BigInteger)
+    #: when it was first seen to say what it says; NULL: in the answer of `observed_at`, none before it
+    known_since: Mapped[datetime | None]

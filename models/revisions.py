@@ -12,7 +12,7 @@ from models.session import Base
 
 
 class Revision(Base):
-    """The old row, whole and exact (jsonb keeps NUMERIC digits), valid from `observed_at` until `superseded_at`."""
+    """The old row, whole and exact (jsonb keeps NUMERIC digits), known from `known_since` until `superseded_at`."""
 
     __tablename__ = "revisions"
     __table_args__ = (Index("revisions_row", "series_id", "ts"),)
@@ -21,7 +21,7 @@ class Revision(Base):
     series_id: Mapped[int] = mapped_column(Integer)
     ts: Mapped[datetime]
     old_row: Mapped[dict[str, Any]]
-    observed_at: Mapped[datetime]
+    known_since: Mapped[datetime]
     superseded_at: Mapped[datetime]
     #: the job that brought the correction
     job_id: Mapped[int] = mapped_column(BigInteger)

@@ -2,8 +2,9 @@
 
 That statement resolves conflicts on the table's key: the later observation wins, an equal or older one changes
 nothing; a trade (article, post, action, observation) seen again as it was changes nothing either. In the same
-statement, old values of final rows become revisions and the ledger's days grow by what was really inserted. Rows and
-ledger days are written in key order, so that concurrent writers can't deadlock.
+statement, old values of final rows become revisions, a bar that says the same as before remembers since when, and the
+ledger's days grow by what was really inserted. Rows and ledger days are written in key order, so that concurrent
+writers can't deadlock.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ _IS_KNOWN = """
     )
 """
 #: Columns that say how a row came here, not what it says: a change in them alone is no revision.
-_PROVENANCE = ("observed_at", "job_id", "is_final")
+_PROVENANCE = ("observed_at", "job_id", "is_final", "known_since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ class Written:
 
 
 def copy_columns(dataset: str) -> tuple[str, ...]:
-    """Return the columns of the staging table, in the order `stage` expects them in the CSV."""
-    return tuple(table_of(dataset).c.keys())
+    """Return the columns that an answer fills, in the order `stage` expects them in the CSV."""
+    return tuple(name for name in table_of(dataset).c.keys() if name != "known_since")  # noqa: SIM118
 
 
 def value_columns(dataset: str) -> list[str]:
@@ -128,7 +129,7 @@ def write_staged(session: Session, dataset: str, *, read_anew: bool = False) -> 
 
 def _copy(connection: Connection, driver: Any, dataset: str, csv: IO[bytes]) -> None:
     """COPY past SQLAlchemy, but fail as SQLAlchemy does: callers tell by its classes what is worth a retry."""
-    statement = f"COPY {staging_name(dataset)} FROM STDIN (FORMAT csv)"
+    statement = f"COPY {staging_name(dataset)} ({', '.join(copy_columns(dataset))}) FROM STDIN (FORMAT csv)"
     try:
         with driver.cursor() as cursor:
             cursor.copy_expert(statement, csv)
@@ -162,13 +163,15 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
     columns = copy_columns(dataset)
     key = tuple(table.primary_key.columns.keys())
     upsert = insert(table).from_select(columns, _latest_of_each_key(dataset, table))
-    changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in value_columns(dataset))
+    changed = " OR ".join(f"old.{name} IS DISTINCT FROM new.{name}" for name in _said(dataset))
     was_final = "old.is_final" if "is_final" in columns else str(dataset in _ONLY_WHEN_CHANGED).lower()
+    known_since = "coalesce(old.known_since, old.observed_at)" if "known_since" in table.c else "old.observed_at"
     written = (
         upsert.on_conflict_do_update(
             index_elements=key,
             # An article keeps the day under which it is counted, whatever date it is given later.
-            set_={name: upsert.excluded[name] for name in columns if name not in (*key, "ts")},
+            set_={name: upsert.excluded[name] for name in columns if name not in (*key, "ts")}
+            | _known_since(dataset, table, upsert.excluded),
             where=_wins(dataset, table, upsert.excluded, read_anew=read_anew),
         )
         .returning(
@@ -179,7 +182,7 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
             literal_column("old.series_id IS NULL").label("is_new"),
             literal_column(_newly_final(columns)).label("final_delta"),
             literal_column(_hash_delta(dataset)).label("hash_delta"),
-            literal_column("old.observed_at").label("old_observed_at"),
+            literal_column(known_since).label("old_known_since"),
             literal_column(f"CASE WHEN {was_final} AND ({changed}) THEN to_jsonb(old) END").label("old_row"),
         )
         .cte("written")
@@ -199,14 +202,33 @@ def _wins(dataset: str, table: Table, new: Any, *, read_anew: bool) -> Any:
     """Say which rows that are there already give way."""
     if not read_anew and dataset not in _ONLY_WHEN_CHANGED:
         return table.c.observed_at < new.observed_at
-    said = [*value_columns(dataset), *(["is_final"] if "is_final" in table.c else [])]
     is_newer = table.c.observed_at <= new.observed_at if read_anew else table.c.observed_at < new.observed_at
-    return and_(is_newer, or_(*(table.c[name].is_distinct_from(new[name]) for name in said)))
+    return and_(is_newer, _differs(dataset, table, new))
+
+
+def _known_since(dataset: str, table: Table, new: Any) -> dict[str, Any]:
+    """Say since when a row is known to say what it now says, where that is kept: NULL is "since it was observed".
+
+    So a row that one answer brought, and most of history is that, stores nothing for it.
+    """
+    if "known_since" not in table.c:
+        return {}
+    was = func.coalesce(table.c.known_since, table.c.observed_at)
+    return {"known_since": case((_differs(dataset, table, new), None), else_=was)}
+
+
+def _differs(dataset: str, table: Table, new: Any) -> Any:
+    return or_(*(table.c[name].is_distinct_from(new[name]) for name in _said(dataset)))
+
+
+def _said(dataset: str) -> list[str]:
+    """Return the columns in which a change is news: a bar that has become final is, too."""
+    return [*value_columns(dataset), *(["is_final"] if "is_final" in table_of(dataset).c else [])]
 
 
 def _latest_of_each_key(dataset: str, table: Table) -> Any:
     """Return the staged rows in key order, of each key the one observed last: repeats would fail the upsert."""
-    columns = (Column(one.name, one.type) for one in table.columns)
+    columns = (Column(name, table.c[name].type) for name in copy_columns(dataset))
     staging = Table(staging_name(dataset), type(table.metadata)(), *columns)
     key = [staging.c[name] for name in table.primary_key.columns.keys()]  # noqa: SIM118
     rows = select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc(), staging.c.ts)
@@ -217,12 +239,12 @@ def _revisions(written: Any) -> Any:
     return (
         insert(Revision)
         .from_select(
-            ["series_id", "ts", "old_row", "observed_at", "superseded_at", "job_id"],
+            ["series_id", "ts", "old_row", "known_since", "superseded_at", "job_id"],
             select(
                 written.c.series_id,
                 written.c.ts,
                 written.c.old_row,
-                written.c.old_observed_at,
+                written.c.old_known_since,
                 written.c.observed_at,
                 written.c.job_id,
             ).where(written.c.old_row.is_not(None)),

@@ -188,6 +188,8 @@ SLIPS = {
     "no interval": (("bars", "binance", "BTC-USDT"), ["bars need an interval", "1m"]),
     "dataset": (("books", "nasdaq_data_link", "BRK.B"), ["'books'", "accepted: bars"]),
     "time": ((*BARS, "--start", "yesterday"), ["'yesterday'"]),
+    "moment": ((*BARS, "--as-of", "yesterday"), ["'yesterday'"]),
+    "no history": (("quotes", "binance", "BTC-USDT", "--as-of", "2024-01-01"), ["quotes can't be read as of a moment"]),
     "window": ((*BARS, "--start", "2024-01-02", "--end", "2024-01-01"), ["end must be after start"]),
 }
 

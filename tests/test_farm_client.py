@@ -207,6 +207,12 @@ def test_each_dataset_is_read_whole_in_a_window_or_its_newest_rows(stored):
         assert repr(rows) == "<5 bars>"
 
 
+def test_what_was_known_at_a_moment_is_read_from_python(stored):
+    for as_of, size in (("2024-04-30", 0), (date(2024, 5, 1), 30), (datetime(2024, 5, 1, tzinfo=UTC), 30)):
+        assert len(stored.bars("binance", "BTC-USDT", interval="1m", as_of=as_of)) == size
+        assert len(stored.trades("binance", "BTC-USDT", as_of=as_of, last=40)) == size
+
+
 def test_decimals_have_every_digit_in_polars_and_in_pandas_and_floats_are_for_who_asks(stored):
     rows = stored.bars("binance", ["BRK.B"], interval="1d")
     assert rows.to_polars()["close"].to_list() == rows.to_pandas()["close"].to_list() == [Decimal(DIGITS)] * 2

@@ -6,7 +6,8 @@ PostgreSQL writes, with all its digits.
 
 A frame has the columns `instrument`, `ts` and `VALUE_COLUMNS` of its dataset, then `is_final` (bars only) and
 `observed_at`; series stand in the order they were asked for, each from its oldest row to its newest. All rows are
-read, bars that had not ended when they were observed too, unless `final_only` is asked for.
+read, bars that had not ended when they were observed too, unless `final_only` is asked for; as of a moment, what was
+known then (known).
 
 Rows come by COPY: 500,000 bars are a frame of decimals in an eighth of the time that it takes through SQLAlchemy's rows
 (1.2 against 9.6 s, in one run).
@@ -30,6 +31,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ingest.errors import FixRequest, UnknownName
 from ingest.market.records import DATASETS, KEY_COLUMNS, VALUE_COLUMNS, Dataset
 from ingest.market.symbols import validate
+from ingest.pipeline.known import Cut, check_as_of, known
 from models import Series
 from models.upsert import table_of
 
@@ -46,7 +48,10 @@ _UTC_US = pl.Datetime("us", "UTC")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to read: series ids by instrument, rows of `[start, end)`, of these the newest `last` of each series."""
+    """What to read: series ids by instrument, rows of `[start, end)`, of these the newest `last` of each series.
+
+    With `as_of`, what was known then: bars that were final, and of a date's observations the newest vintage.
+    """
 
     dataset: Dataset
     series: Mapping[str, int]
@@ -54,6 +59,7 @@ class Wanted:
     end: datetime | None = None
     last: int | None = None
     final_only: bool = False
+    as_of: datetime | None = None
 
 
 def find(session: Session, provider: str, dataset: str, instruments: Sequence[str], *, interval: str | None) -> Wanted:
@@ -90,16 +96,24 @@ def find(session: Session, provider: str, dataset: str, instruments: Sequence[st
 
 
 def within(
-    wanted: Wanted, *, start: datetime | None, end: datetime | None, last: int | None = None, final_only: bool = False
+    wanted: Wanted,
+    *,
+    start: datetime | None,
+    end: datetime | None,
+    last: int | None = None,
+    final_only: bool = False,
+    as_of: datetime | None = None,
 ) -> Wanted:
-    """Return the same, cut to a window and to its newest rows. Raises FixRequest for what can't be."""
+    """Return the same, cut to a window, to what was known, to its newest rows. Raises FixRequest for what can't be."""
     if start is not None and end is not None and end <= start:
         raise FixRequest(f"end must be after start, given: {start.isoformat()} .. {end.isoformat()}")
     if last is not None and last < 1:
         raise FixRequest(f"last is the number of the newest rows and at least 1, given: {last}")
     if final_only and wanted.dataset != "bars":
         raise FixRequest(f"only bars can be not final yet: {wanted.dataset} always are")
-    return replace(wanted, start=start, end=end, last=last, final_only=final_only)
+    if as_of is not None:
+        check_as_of(wanted.dataset)
+    return replace(wanted, start=start, end=end, last=last, final_only=final_only, as_of=as_of)
 
 
 def stored(sessions: sessionmaker[Session], wanted: Wanted) -> pl.DataFrame:
@@ -133,57 +147,70 @@ def _series_chunks(
     sessions: sessionmaker[Session], wanted: Wanted, instrument: str, series_id: int
 ) -> Iterator[pl.DataFrame]:
     key = ("ts", *KEY_COLUMNS[wanted.dataset])
-    after, left, is_inclusive = None, wanted.last, False
+    bounds, values = _bounds(wanted, series_id)
+    after, left, behind = None, wanted.last, ""
     if left is not None:
         with sessions() as session:
-            after = _newest_from(session, wanted, series_id, key)
-        is_inclusive = True
+            after = _newest_from(session, wanted, bounds, values)
+        behind = ">="
     while left is None or left > 0:
         size = CHUNK_ROWS[wanted.dataset] if left is None else min(left, CHUNK_ROWS[wanted.dataset])
-        where, values = _where(wanted, series_id)
+        where, condition = bounds, ""
         if after is not None:
             # Rows are compared for the order, `ts` alone for the partitions: PostgreSQL prunes by nothing else.
-            compared = ">=" if is_inclusive else ">"
-            where += f" AND ts >= %s AND ({', '.join(key)}) {compared} ({', '.join(['%s'] * len(key))})"
-            values += [after[0], *after]
+            where = f"{bounds} AND ts >= %(after_ts)s"
+            condition = f" AND ({', '.join(key)}) {behind} ({', '.join(f'%(after_{name})s' for name in key)})"
+            values |= {f"after_{name}": value for name, value in zip(key, after, strict=True)}
         with sessions() as session:
-            sql = f"SELECT {_selected(wanted.dataset)} FROM {wanted.dataset} WHERE {where}"
-            csv = _copy(session, f"{sql} ORDER BY {', '.join(key)} LIMIT %s", [*values, size])
+            source = _source(wanted, Cut(where, condition, "ASC", size))
+            sql = f"SELECT {_selected(wanted.dataset)} FROM {source} ORDER BY {', '.join(key)} LIMIT {size}"
+            csv = _copy(session, sql, values)
         frame = _frame(wanted.dataset, instrument, csv)
         if frame.height:
             yield frame
         if frame.height < size:
             return
-        after, is_inclusive = frame.select(key).row(-1), False
+        after, behind = frame.select(key).row(-1), ">"
         left = None if left is None else left - frame.height
 
 
-def _newest_from(session: Session, wanted: Wanted, series_id: int, key: Sequence[str]) -> tuple[Any, ...] | None:
+def _newest_from(session: Session, wanted: Wanted, bounds: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """Return the key of the oldest of the newest `last` rows; None where there are no more than that."""
-    where, values = _where(wanted, series_id)
+    key = ("ts", *KEY_COLUMNS[wanted.dataset])
+    last = wanted.last or 1
     newest_first = ", ".join(f"{name} DESC" for name in key)
-    sql = f"SELECT {', '.join(key)} FROM {wanted.dataset} WHERE {where} ORDER BY {newest_first} OFFSET %s LIMIT 1"
-    row = session.connection().exec_driver_sql(sql, (*values, (wanted.last or 1) - 1)).first()
+    source = _source(wanted, Cut(bounds, "", "DESC", last))
+    sql = f"SELECT {', '.join(key)} FROM {source} ORDER BY {newest_first} OFFSET {last - 1} LIMIT 1"
+    row = session.connection().exec_driver_sql(sql, dict(values)).first()
     return None if row is None else tuple(row)
 
 
-def _where(wanted: Wanted, series_id: int) -> tuple[str, list[Any]]:
-    where = "series_id = %s"
-    values: list[Any] = [series_id]
-    for bound, sign in ((wanted.start, ">="), (wanted.end, "<")):
-        if bound is not None:
-            where, values = f"{where} AND ts {sign} %s", [*values, bound]
-    return f"{where} AND is_final" if wanted.final_only else where, values
+def _source(wanted: Wanted, cut: Cut) -> str:
+    """Return what to select from: the table's rows as they are, or as they were known."""
+    if wanted.as_of is not None:
+        return f"({known(wanted.dataset, cut)}) AS known"
+    is_final = " AND is_final" if wanted.final_only else ""
+    return f"{wanted.dataset} WHERE {cut.bounds}{cut.behind}{is_final}"
 
 
-def _copy(session: Session, sql: str, values: Sequence[Any]) -> bytes:
+def _bounds(wanted: Wanted, series_id: int) -> tuple[str, dict[str, Any]]:
+    """Return the condition on `series_id` and `ts`, and the values of a read."""
+    bounds = "series_id = %(series)s"
+    if wanted.start is not None:
+        bounds += " AND ts >= %(start)s"
+    if wanted.end is not None:
+        bounds += " AND ts < %(end)s"
+    return bounds, {"series": series_id, "start": wanted.start, "end": wanted.end, "as_of": wanted.as_of}
+
+
+def _copy(session: Session, sql: str, values: Mapping[str, Any]) -> bytes:
     """Return the statement's rows as CSV. COPY takes no parameters, so the driver writes the values in, quoted."""
     connection = session.connection()
     driver: Any = connection.connection.driver_connection
     buffer = BytesIO()
     try:
         with driver.cursor() as cursor:
-            statement = cursor.mogrify(f"COPY ({sql}) TO STDOUT (FORMAT csv)", tuple(values))
+            statement = cursor.mogrify(f"COPY ({sql}) TO STDOUT (FORMAT csv)", dict(values))
             cursor.copy_expert(statement, buffer)
     except psycopg2.Error as error:  # past SQLAlchemy, but failing as SQLAlchemy does
         raise DBAPIError.instance(sql, None, error, psycopg2.Error, hide_parameters=True) from error

@@ -107,6 +107,12 @@ def test_coverage_counts_every_day_that_was_changed() -> None:
     assert found["report_s"] > 0
 
 
+def test_as_of_reads_differ_in_what_was_corrected_and_in_nothing_else() -> None:
+    found = figures("as_of", "--rows", "3000", "--rounds", "1")
+    assert found["differing"] == found["corrected"] == 3_000 / 60
+    assert found["before_rows_s"] > 0
+
+
 def test_a_stretch_holds_at_least_the_rows_asked_for_in_whole_jobs() -> None:
     assert [stretch(rows).rows for rows in (1, 5_000, 5_001, 400_000)] == [5_000, 5_000, 10_000, 400_000]
 

@@ -55,7 +55,7 @@ def test_rows_that_are_gone_are_unreported_and_the_ledger_counts_them_still(grou
 def test_a_revision_of_a_row_that_never_changed_is_a_duplicate(ground: InProcess, day: Any) -> None:
     change(
         ground,
-        "INSERT INTO revisions (series_id, ts, old_row, observed_at, superseded_at, job_id)"
+        "INSERT INTO revisions (series_id, ts, old_row, known_since, superseded_at, job_id)"
         " SELECT series_id, ts, '{}', now(), now(), job_id FROM bars LIMIT 1",
     )
     assert judged(ground, day).duplicates == 1

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -108,6 +108,31 @@ def test_downgrading_leaves_nothing_behind_partitions_included(empty_database):
     assert schema(empty_database) == {what: [] for what in SCHEMA}
     migrate.upgrade(empty_database)
     assert len(schema(empty_database)["storage"]) == len(Base.metadata.tables)
+
+
+def test_what_was_corrected_before_is_known_since_its_correction_and_all_else_since_it_was_last_seen(empty_database):
+    command.upgrade(alembic_config(empty_database), "0009")
+    noon = datetime(2024, 3, 5, 12, tzinfo=UTC)
+    bar = "INSERT INTO bars (series_id, ts, open, high, low, close, is_final, observed_at, job_id)"
+    old = "INSERT INTO revisions (series_id, ts, old_row, observed_at, superseded_at, job_id)"
+    with connected(empty_database) as connection, Session(connection) as session, session.begin():
+        ensure_partitions(session, "bars", noon, noon)
+        values = {"noon": noon, "hour": timedelta(hours=1)}
+        session.execute(
+            text("INSERT INTO series (provider, dataset, instrument, interval) VALUES ('p', 'bars', 'A', '1m')")
+        )
+        for minute in (0, 1):
+            ts = f":noon + interval '{minute} minutes'"
+            session.execute(text(f"{bar} VALUES (1, {ts}, 1, 1, 1, 1, true, :noon + 9 * :hour, 1)"), values)
+        for seen, superseded in ((1, 3), (4, 5)):
+            times = f":noon + {seen} * :hour, :noon + {superseded} * :hour"
+            session.execute(text(f"{old} VALUES (1, :noon, '{{}}', {times}, 1)"), values)
+    migrate.upgrade(empty_database)
+    with connected(empty_database) as connection:
+        bars = connection.execute(text("SELECT known_since - ts FROM bars ORDER BY ts")).scalars().all()
+        assert bars == [timedelta(hours=5), None]
+        revised = connection.execute(text("SELECT known_since - ts FROM revisions ORDER BY id")).scalars().all()
+        assert revised == [timedelta(hours=1), timedelta(hours=3)]
 
 
 def test_racing_upgrades_of_an_empty_database_all_succeed(empty_database):

@@ -66,7 +66,7 @@ def test_a_revision_keeps_the_whole_old_row_with_its_digits_and_both_times(sessi
     store(sessions, bar(close=digits, volume="1.10", trade_count=9_007_199_254_740_993))
     assert store(sessions, bar(close="2", observed=60, job_id=7)).revised == 1
     [(ts, observed, superseded, job)] = select(
-        sessions, "SELECT ts, observed_at, superseded_at, job_id FROM revisions WHERE series_id = 1"
+        sessions, "SELECT ts, known_since, superseded_at, job_id FROM revisions WHERE series_id = 1"
     )
     assert (ts, observed, superseded, job) == (DAY, OBSERVED, OBSERVED + timedelta(seconds=60), 7)
     old = "SELECT old_row->>'close', old_row->>'volume', old_row->>'trade_count', old_row->>'open' FROM revisions"
@@ -76,7 +76,7 @@ def test_a_revision_keeps_the_whole_old_row_with_its_digits_and_both_times(sessi
 def test_each_correction_of_a_final_row_is_a_revision_of_its_own(sessions):
     for second, close in enumerate(["1", "2", "3", "4"]):
         store(sessions, bar(close=close, observed=second))
-    history = "SELECT old_row->>'close', superseded_at - observed_at FROM revisions ORDER BY id"
+    history = "SELECT old_row->>'close', superseded_at - known_since FROM revisions ORDER BY id"
     assert select(sessions, history) == [(close, timedelta(seconds=1)) for close in "123"]
 
 

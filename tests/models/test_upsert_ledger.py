@@ -34,7 +34,7 @@ def expected(given_batches):
                 continue
             if before is not None:
                 old, new = said(minute, before), said(minute, observed)
-                if old["is_final"] == "t" and old["close"] != new["close"]:
+                if old["is_final"] == "t" and old != new:
                     revisions.append((minute, old["close"]))
             rows[minute] = observed
     return rows, revisions

@@ -88,7 +88,7 @@ def test_a_correction_of_a_final_bar_is_a_revision_with_the_old_digits_and_times
     assert (result["updated"], result["revised"]) == (1, 1)
     assert farm.select(BAR) == [("1.20", True)]
     [(old, observed, superseded, job)] = farm.select(
-        "SELECT old_row->>'close', observed_at, superseded_at, job_id FROM revisions"
+        "SELECT old_row->>'close', known_since, superseded_at, job_id FROM revisions"
     )
     assert (old, observed, superseded) == ("1.10", END + timedelta(minutes=1), END + timedelta(hours=3))
     assert job == farm.value("SELECT max(id) FROM jobs")

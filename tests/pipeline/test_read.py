@@ -352,4 +352,4 @@ def test_an_error_of_postgresql_while_it_copies_is_one_of_sqlalchemys(sessions):
     with sessions() as session:
         session.connection().exec_driver_sql("SET LOCAL statement_timeout = 50")
         with pytest.raises(OperationalError, match="statement timeout"):
-            read._copy(session, "SELECT pg_sleep(%s)", [20])
+            read._copy(session, "SELECT pg_sleep(%(seconds)s)", {"seconds": 20})

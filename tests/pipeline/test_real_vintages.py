@@ -1,6 +1,7 @@
 """Real revisions: two vintages of the Federal Reserve Bank of New York go through the farm, digit by digit.
 
-They are files of the wheel statsmodels, read here and not by the sandbox, and never by importing it.
+They are files of the wheel statsmodels, read here and not by the sandbox, and never by importing it. What was known the
+day after each of them is read back with `as_of`.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from importlib.metadata import distribution
 
 import pytest
+
+from ingest.market.times import parse_time
+from ingest.pipeline.read import find, stored, within
 
 FOLDER = "statsmodels/tsa/statespace/tests/results/frbny_nowcast/Nowcasting/data/US"
 VINTAGES = ("2016-06-29", "2016-07-29")
@@ -63,6 +67,24 @@ def test_both_real_vintages_are_stored_exactly_and_85_values_are_revised_between
     )
     assert (len(names), revised, len(before)) == (29, 85, 8_653)
     assert farm.findings() == []
+    known = {day: cells_known(farm, names, parse_time(day)) for day in ("2016-06-30", "2016-07-30")}
+    assert known["2016-06-30"] == before
+    assert known["2016-07-30"] == before | after
+    assert sum(known["2016-07-30"][cell] != value for cell, value in known["2016-06-30"].items()) == 85
+    # A vintage has a day and no hour, so it counts once that day is over.
+    assert cells_known(farm, names, datetime(2016, 6, 29, 23, 59, tzinfo=UTC)) == {}
+    assert cells_known(farm, names, datetime(2016, 7, 29, 23, 59, tzinfo=UTC)) == before
+
+
+def cells_known(farm, names, moment):
+    """Return what the reader of the pipeline says was known then, as `cells` does."""
+    with farm.context.sessions() as session:
+        wanted = find(session, "fred", "observations", names, interval=None)
+    frame = stored(farm.context.sessions, within(wanted, start=None, end=None, as_of=moment))
+    rows = frame.select("instrument", "ts", "value").rows()
+    found = {(name, ts.date()): Decimal(value) for name, ts, value in rows}
+    assert len(found) == len(rows)
+    return found
 
 
 def test_the_sandbox_reads_the_files_without_loading_their_packages():
