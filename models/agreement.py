@@ -1,0 +1,230 @@
+"""Agreement: the statements that compare two providers' final bars of the same instrument, interval and time.
+
+Deliberately not here: what may differ by how much (market/reconcile), when they run (pipeline/reconcile). Two values
+differ by |a - b| / max(|a|, |b|), exactly. Invariant: of two transactions that store the two sides of a pair at the
+same moment, the later one sees what the earlier one has committed, because both hold the pair's lock until their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from zlib import crc32
+
+from sqlalchemy import Row, text
+from sqlalchemy.orm import Session
+
+#: First numbers of advisory locks: one that all who store bars share, and one for the pairs.
+_STORING, _PAIR = 7_461_003, 7_461_004
+#: A transaction of many instruments takes at most so many locks: PostgreSQL has room for some 6,400 at a time.
+_MOST_LOCKS = 128
+#: Longer than any transaction of a task, whose time limit is 90 s.
+_YOUNG = "10 minutes"
+SAMPLE_ROWS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two series, and the largest relative difference of each column that is none; None is not compared."""
+
+    mine: int
+    other: int
+    close: Decimal | None
+    extremes: Decimal | None
+    volume: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch `[start, end)` of a pair that one finding is about; `name` is the finding's."""
+
+    pair: Pair
+    name: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """What a window's bars say now: how many differ, the first of them, the five worst differences, worst first."""
+
+    rows: int
+    first: datetime | None
+    worst: Sequence[Difference]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A column of two bars; numbers are text with all their digits."""
+
+    ts: datetime
+    column: str
+    mine: str
+    other: str
+    share: Decimal
+
+
+def others_of(session: Session, series: Sequence[int]) -> list[Row[Any]]:
+    """Return the bars of other providers that these series may be compared with. One round trip.
+
+    Rows of `mine`, `other` (ids), `provider`, `against`, `instrument`, `interval`, `adjustment`, `other_adjustment`.
+    Until the transaction ends nobody begins to store a series that is younger than this answer (`wait_for_storers`).
+    """
+    found = session.connection().exec_driver_sql(_OTHERS, {"series": list(series), "storing": _STORING})
+    return list(found)
+
+
+#: Two statements, so that the second one's snapshot is younger than the lock.
+_OTHERS = """
+    SELECT pg_advisory_xact_lock_shared(%(storing)s);
+    SELECT mine.id AS mine, other.id AS other, mine.provider, other.provider AS against, mine.instrument,
+        mine.interval, mine.adjustment, other.adjustment AS other_adjustment
+    FROM series AS mine JOIN series AS other
+        ON other.dataset = 'bars' AND other.instrument = mine.instrument AND other.interval = mine.interval
+        AND other.provider <> mine.provider
+    WHERE mine.dataset = 'bars' AND mine.id = ANY(%(series)s) ORDER BY mine.id, other.id
+"""
+
+
+def wait_for_storers(session: Session, series: Sequence[int]) -> None:
+    """Let those end who store bars and can't know yet that a second provider has them too.
+
+    Comes in the transaction in which a process first meets its series. Waits only where one of them is a young second.
+    """
+    session.execute(_WAIT, {"series": list(series), "storing": _STORING, "young": _YOUNG})
+
+
+_WAIT = text("""
+    SELECT pg_advisory_xact_lock(:storing) WHERE EXISTS (
+        SELECT FROM series AS young JOIN series AS other
+            ON other.dataset = 'bars' AND other.instrument = young.instrument AND other.interval = young.interval
+            AND other.provider <> young.provider
+        WHERE young.dataset = 'bars' AND young.id = ANY(:series)
+            AND greatest(young.created_at, other.created_at) > now() - CAST(:young AS interval)
+    )
+""")
+
+
+def lock(session: Session, bars: Sequence[tuple[str, str]]) -> None:
+    """Hold what belongs to these (instrument, interval) until the transaction ends. Comes before its first write.
+
+    In one order, or two batches would wait for each other; some share a lock (_MOST_LOCKS), which only costs time.
+    """
+    keys = sorted({crc32(f"{instrument} {interval}".encode()) % _MOST_LOCKS for instrument, interval in bars})
+    session.execute(_LOCK, {"pair": _PAIR, "keys": keys})
+
+
+_LOCK = text("SELECT pg_advisory_xact_lock(:pair, key) FROM unnest(CAST(:keys AS integer[])) AS key")
+
+
+def doubtful(
+    session: Session, pairs: Sequence[Pair], *, span: Literal["day", "year"], first: datetime, last: datetime
+) -> list[Window]:
+    """Return the windows in which staged final bars, new or changed, differ from the other side's, or did so before.
+
+    Comes before the write of what is staged. `first` and `last` are the first and the last staged bar. One statement,
+    which reads the bars of these times and no others.
+    """
+    bounds = {"span": span, "first": first, "last": last, "ids": sorted({one.mine for one in pairs})}
+    rows = session.execute(_DOUBTFUL, _columns(pairs) | bounds)
+    return [Window(pairs[row.number - 1], row.name, row.starts, row.ends) for row in rows]
+
+
+def judge(session: Session, windows: Sequence[Window]) -> list[Disagreement]:
+    """Return what the bars of each window say now, after the write. One statement; it reads the windows whole."""
+    values = _columns([one.pair for one in windows]) | {
+        "starts": [one.start for one in windows],
+        "ends": [one.end for one in windows],
+        "first": min(one.start for one in windows),
+        "last": max(one.end for one in windows),
+    }
+    found = {row.number: row for row in session.execute(_JUDGE, values)}
+    return [_disagreement(found.get(number)) for number in range(1, len(windows) + 1)]
+
+
+def _disagreement(row: Row[Any] | None) -> Disagreement:
+    if row is None:
+        return Disagreement(0, None, ())
+    worst = [
+        Difference(datetime.fromisoformat(one["ts"]), one["column"], one["mine"], one["other"], Decimal(one["share"]))
+        for one in row.worst
+    ]
+    return Disagreement(row.rows, row.first, worst)
+
+
+def _columns(pairs: Sequence[Pair]) -> dict[str, list[Any]]:
+    names = ("mine", "other", "close", "extremes", "volume")
+    return {name: [getattr(one, name) for one in pairs] for name in names}
+
+
+_PAIRS = """
+    CAST(:mine AS integer[]), CAST(:other AS integer[]), CAST(:close AS numeric[]), CAST(:extremes AS numeric[]),
+    CAST(:volume AS numeric[])"""
+
+
+def _differences(mine: str) -> str:
+    """Return the join that has a row for each column in which the two bars differ by more than they may."""
+    return f"""
+    CROSS JOIN LATERAL (VALUES
+        ('close', {mine}.close, other.close, pair.close), ('high', {mine}.high, other.high, pair.extremes),
+        ('low', {mine}.low, other.low, pair.extremes), ('volume', {mine}.volume, other.volume, pair.volume)
+    ) AS said (name, mine, other, tolerance)"""
+
+
+_DIFFER = "abs(said.mine - said.other) > said.tolerance * greatest(abs(said.mine), abs(said.other))"
+#: The finding's name: the same from both sides.
+_NAME = """concat_ws(':', 'pair', least(pair.mine, pair.other), greatest(pair.mine, pair.other),
+    to_char(starts AT TIME ZONE 'UTC', 'YYYY-MM-DD'))"""
+#: `first` and `last` come as constants, so that PostgreSQL looks at no other partition.
+_DOUBTFUL = text(f"""
+    WITH pair AS MATERIALIZED (
+        SELECT * FROM unnest({_PAIRS}) WITH ORDINALITY AS pair (mine, other, close, extremes, volume, number)
+    ),
+    staged AS (
+        SELECT DISTINCT ON (series_id, ts) * FROM bars_staging WHERE series_id = ANY(:ids)
+        ORDER BY series_id, ts, observed_at DESC
+    ),
+    news AS MATERIALIZED (
+        SELECT staged.* FROM staged LEFT JOIN bars AS known ON known.series_id = staged.series_id
+            AND known.ts = staged.ts AND known.ts >= :first AND known.ts <= :last
+        WHERE staged.is_final AND (known.series_id IS NULL OR (known.observed_at <= staged.observed_at AND NOT (
+            known.is_final AND (known.close, known.high, known.low, known.volume)
+                IS NOT DISTINCT FROM (staged.close, staged.high, staged.low, staged.volume))))
+    ),
+    met AS (
+        SELECT pair.number, pair.mine, pair.other, date_trunc(:span, news.ts, 'UTC') AS starts,
+            bool_or({_DIFFER}) AS differs
+        FROM news JOIN pair ON pair.mine = news.series_id
+        JOIN bars AS other ON other.series_id = pair.other AND other.ts = news.ts AND other.is_final
+            AND other.ts >= :first AND other.ts <= :last
+        {_differences("news")}
+        GROUP BY 1, 2, 3, 4
+    ),
+    named AS (SELECT *, {_NAME} AS name FROM met AS pair)
+    SELECT number, name, starts,
+        (starts AT TIME ZONE 'UTC' + CAST('1 ' || :span AS interval)) AT TIME ZONE 'UTC' AS ends
+    FROM named WHERE differs OR EXISTS (SELECT FROM findings WHERE payload_key = name AND ended_at IS NULL)
+    ORDER BY name
+""")
+_JUDGE = text(f"""
+    WITH pair AS MATERIALIZED (
+        SELECT * FROM unnest({_PAIRS}, CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
+            WITH ORDINALITY AS pair (mine, other, close, extremes, volume, starts, ends, number)
+    )
+    SELECT number, count(DISTINCT bars.ts) AS rows, min(bars.ts) AS first,
+        jsonb_path_query_array(jsonb_agg(jsonb_build_object(
+            'ts', bars.ts, 'column', said.name, 'mine', said.mine::text, 'other', said.other::text,
+            'share', round(abs(said.mine - said.other) / greatest(abs(said.mine), abs(said.other)), 6)::text
+        ) ORDER BY abs(said.mine - said.other) / greatest(abs(said.mine), abs(said.other)) DESC, bars.ts, said.name),
+            '$[0 to {SAMPLE_ROWS - 1}]') AS worst
+    FROM pair
+    JOIN bars ON bars.series_id = pair.mine AND bars.ts >= pair.starts AND bars.ts < pair.ends AND bars.is_final
+        AND bars.ts >= :first AND bars.ts < :last
+    JOIN bars AS other ON other.series_id = pair.other AND other.ts = bars.ts AND other.is_final
+        AND other.ts >= :first AND other.ts < :last
+    {_differences("bars")}
+    WHERE {_DIFFER} GROUP BY number
+""")
