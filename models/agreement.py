@@ -165,16 +165,23 @@ _PAIRS = """
     CAST(:volume AS numeric[])"""
 
 
-def _differences(mine: str) -> str:
-    """Return the join that has a row for each column in which the two bars differ by more than they may."""
+def _other(mine: str, until: str) -> str:
+    """Return the join of the other side's bar, by its key: left to choose, PostgreSQL reads the whole range a bar."""
     return f"""
-    CROSS JOIN LATERAL (VALUES
-        ('close', {mine}.close, other.close, pair.close), ('high', {mine}.high, other.high, pair.extremes),
-        ('low', {mine}.low, other.low, pair.extremes), ('volume', {mine}.volume, other.volume, pair.volume)
-    ) AS said (name, mine, other, tolerance)"""
+    CROSS JOIN LATERAL (
+        SELECT * FROM bars WHERE bars.series_id = pair.other AND bars.ts = {mine}.ts
+            AND bars.ts >= :first AND bars.ts {until} :last AND bars.is_final LIMIT 1
+    ) AS other"""
 
 
-_DIFFER = "abs(said.mine - said.other) > said.tolerance * greatest(abs(said.mine), abs(said.other))"
+def _differ(mine: str, other: str, limit: str) -> str:
+    """Return the condition; NULL, which is no disagreement, where a value or a limit is missing."""
+    return f"abs({mine} - {other}) > {limit} * greatest(abs({mine}), abs({other}))"
+
+
+#: Columns, and what limits them.
+_LIMITS = (("close", "close"), ("high", "extremes"), ("low", "extremes"), ("volume", "volume"))
+_SHARE = "abs(said.mine - said.other) / greatest(abs(said.mine), abs(said.other))"
 #: The finding's name: the same from both sides.
 _NAME = """concat_ws(':', 'pair', least(pair.mine, pair.other), greatest(pair.mine, pair.other),
     to_char(starts AT TIME ZONE 'UTC', 'YYYY-MM-DD'))"""
@@ -196,11 +203,10 @@ _DOUBTFUL = text(f"""
     ),
     met AS (
         SELECT pair.number, pair.mine, pair.other, date_trunc(:span, news.ts, 'UTC') AS starts,
-            bool_or({_DIFFER}) AS differs
+            bool_or({" OR ".join(_differ(f"news.{name}", f"other.{name}", f"pair.{limit}") for name, limit in _LIMITS)})
+                AS differs
         FROM news JOIN pair ON pair.mine = news.series_id
-        JOIN bars AS other ON other.series_id = pair.other AND other.ts = news.ts AND other.is_final
-            AND other.ts >= :first AND other.ts <= :last
-        {_differences("news")}
+        {_other("news", "<=")}
         GROUP BY 1, 2, 3, 4
     ),
     named AS (SELECT *, {_NAME} AS name FROM met AS pair)
@@ -214,17 +220,17 @@ _JUDGE = text(f"""
         SELECT * FROM unnest({_PAIRS}, CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]))
             WITH ORDINALITY AS pair (mine, other, close, extremes, volume, starts, ends, number)
     )
-    SELECT number, count(DISTINCT bars.ts) AS rows, min(bars.ts) AS first,
+    SELECT number, count(DISTINCT mine.ts) AS rows, min(mine.ts) AS first,
         jsonb_path_query_array(jsonb_agg(jsonb_build_object(
-            'ts', bars.ts, 'column', said.name, 'mine', said.mine::text, 'other', said.other::text,
-            'share', round(abs(said.mine - said.other) / greatest(abs(said.mine), abs(said.other)), 6)::text
-        ) ORDER BY abs(said.mine - said.other) / greatest(abs(said.mine), abs(said.other)) DESC, bars.ts, said.name),
-            '$[0 to {SAMPLE_ROWS - 1}]') AS worst
+            'ts', mine.ts, 'column', said.name, 'mine', said.mine::text, 'other', said.other::text,
+            'share', round({_SHARE}, 6)::text
+        ) ORDER BY {_SHARE} DESC, mine.ts, said.name), '$[0 to {SAMPLE_ROWS - 1}]') AS worst
     FROM pair
-    JOIN bars ON bars.series_id = pair.mine AND bars.ts >= pair.starts AND bars.ts < pair.ends AND bars.is_final
-        AND bars.ts >= :first AND bars.ts < :last
-    JOIN bars AS other ON other.series_id = pair.other AND other.ts = bars.ts AND other.is_final
-        AND other.ts >= :first AND other.ts < :last
-    {_differences("bars")}
-    WHERE {_DIFFER} GROUP BY number
+    JOIN bars AS mine ON mine.series_id = pair.mine AND mine.ts >= pair.starts AND mine.ts < pair.ends
+        AND mine.ts >= :first AND mine.ts < :last AND mine.is_final
+    {_other("mine", "<")}
+    CROSS JOIN LATERAL (
+        VALUES {", ".join(f"('{name}', mine.{name}, other.{name}, pair.{limit})" for name, limit in _LIMITS)}
+    ) AS said (name, mine, other, tolerance)
+    WHERE {_differ("said.mine", "said.other", "said.tolerance")} GROUP BY number
 """)
