@@ -9,7 +9,7 @@ transaction that stores the bars, and where no second provider has them it costs
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from ingest.market.quality import RULES
 from ingest.market.reconcile import Side, Tolerances, compared, span_of
 from ingest.settings import Settings
 from models import Finding, agreement
-from models.agreement import Difference, Disagreement, Pair, Window
+from models.agreement import Difference, Disagreement, Other, Pair, Window
 from models.upsert import Written, write_staged
 
 log = structlog.get_logger(__name__)
@@ -33,9 +33,11 @@ _RULE = "disagrees"
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """Bars of one provider and interval that are about to be stored; `first` and `last` of them by time."""
+    """Bars that are about to be stored: series by instrument; `first` and `last` of the bars by time."""
 
-    series: Sequence[int]
+    provider: str
+    interval: str
+    series: Mapping[str, int]
     first: datetime
     last: datetime
     job_id: int
@@ -44,13 +46,11 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """A pair of series to compare, by its names."""
+    """A pair of series to compare, and its other side's name."""
 
     pair: Pair
-    provider: str
     against: str
     instrument: str
-    interval: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +78,23 @@ def meet(session: Session, arrival: Arrival | None) -> Rivals | None:
     """
     if arrival is None:
         return None
-    rows = agreement.others_of(session, arrival.series)
-    found = [rival for row in rows if (rival := _rival(row, arrival.tolerances)) is not None]
-    if not found:
+    others = agreement.others_of(session, arrival.provider, arrival.interval, list(arrival.series))
+    if not others:
         return None
-    agreement.lock(session, [(one.instrument, one.interval) for one in found])
-    return Rivals(arrival, found)
+    contested = {one.instrument: arrival.series[one.instrument] for one in others}
+    adjustments = agreement.lock(session, arrival.interval, contested)
+    found = [rival for one in others if (rival := _rival(arrival, adjustments, one)) is not None]
+    return Rivals(arrival, found) if found else None
 
 
-def _rival(row: Any, tolerances: Tolerances) -> Rival | None:
-    mine = Side(row.provider, row.adjustment, _has_venue_volume(row.provider))
-    other = Side(row.against, row.other_adjustment, _has_venue_volume(row.against))
-    limits = compared(row.instrument, row.interval, mine, other, tolerances)
+def _rival(arrival: Arrival, adjustments: Mapping[int, str | None], other: Other) -> Rival | None:
+    mine = arrival.series[other.instrument]
+    ours = Side(arrival.provider, adjustments[mine], _has_venue_volume(arrival.provider))
+    theirs = Side(other.provider, other.adjustment, _has_venue_volume(other.provider))
+    limits = compared(other.instrument, arrival.interval, ours, theirs, arrival.tolerances)
     if not limits.is_anything:
         return None
-    pair = Pair(row.mine, row.other, limits.close, limits.extremes, limits.volume)
-    return Rival(pair, row.provider, row.against, row.instrument, row.interval)
+    return Rival(Pair(mine, other.id, limits.close, limits.extremes, limits.volume), other.provider, other.instrument)
 
 
 def _has_venue_volume(provider: str) -> bool:
@@ -112,7 +113,7 @@ def write(session: Session, dataset: str, rivals: Rivals | None, *, read_anew: b
 
 def _doubtful(session: Session, rivals: Rivals) -> list[Window]:
     arrival = rivals.arrival
-    span = span_of(rivals.found[0].interval)
+    span = span_of(arrival.interval)
     pairs = [one.pair for one in rivals.found]
     return agreement.doubtful(session, pairs, span=span, first=arrival.first, last=arrival.last)
 
@@ -122,7 +123,7 @@ def _note(session: Session, rivals: Rivals, windows: Sequence[Window]) -> None:
     agreed, rows = [], []
     for window, verdict in zip(windows, agreement.judge(session, windows), strict=True):
         if verdict.rows:
-            rows.append(_finding(by_pair[window.pair], window, verdict, rivals.arrival.job_id))
+            rows.append(_finding(rivals.arrival, by_pair[window.pair], window, verdict))
         else:
             agreed.append(window.name)
     if rows:
@@ -146,20 +147,20 @@ def _keep(session: Session, rows: Sequence[dict[str, Any]]) -> None:
     )
 
 
-def _finding(rival: Rival, window: Window, verdict: Disagreement, job_id: int) -> dict[str, Any]:
+def _finding(arrival: Arrival, rival: Rival, window: Window, verdict: Disagreement) -> dict[str, Any]:
     """Return the finding: the same from whichever side it is found, the providers in the order of their names."""
-    swapped = rival.against < rival.provider
-    names = (rival.against, rival.provider) if swapped else (rival.provider, rival.against)
+    swapped = rival.against < arrival.provider
+    names = (rival.against, arrival.provider) if swapped else (arrival.provider, rival.against)
     worst = [(one, (one.other, one.mine) if swapped else (one.mine, one.other)) for one in verdict.worst]
     first, values = worst[0]
     bars = "bar" if verdict.rows == 1 else "bars"
     reason = (
-        f"{verdict.rows} {rival.interval} {bars} in [{window.start:%Y-%m-%d}, {window.end:%Y-%m-%d}) differ, most of"
+        f"{verdict.rows} {arrival.interval} {bars} in [{window.start:%Y-%m-%d}, {window.end:%Y-%m-%d}) differ, most of"
         f" all {first.column} of {first.ts:%Y-%m-%dT%H:%MZ}: {names[0]} {values[0]}, {names[1]} {values[1]},"
         f" {float(first.share):.2%} (tolerance {float(_tolerance(rival.pair, first)):.2%})"
     )
     return {
-        "job_id": job_id,
+        "job_id": arrival.job_id,
         "provider": names[0],
         "against": names[1],
         "dataset": "bars",

@@ -131,7 +131,7 @@ def _arrival(context: Context, window: Window, read: _Read) -> Arrival | None:
     if window.dataset != "bars" or not read.ids:
         return None
     tolerances = reconcile.tolerances_of(context.settings)
-    return Arrival(list(read.ids.values()), window.start, window.end, 0, tolerances)
+    return Arrival(window.provider, window.interval or "", read.ids, window.start, window.end, 0, tolerances)
 
 
 def _series_ids(context: Context, window: Window) -> dict[str, int]:

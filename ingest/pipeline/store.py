@@ -157,13 +157,15 @@ def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Read
     calendars = {one.instrument: calendar_of(facts, one.instrument) for one in batch.covered}
     days = stretches(batch.covered, call, ids, calendars, frame)
     policy = policy_of(context.settings, name, job.send_options)
-    arrival = _arrival(context, job, frame, ids) if call.dataset == "bars" and csv else None
+    arrival = _arrival(context, job, call, frame, ids) if call.dataset == "bars" and csv else None
     return Ready(job, call, name, policy, batch, csv, days, arrival)
 
 
-def _arrival(context: Context, job: Leased, frame: pl.DataFrame, ids: Mapping[str, int]) -> Arrival:
-    first, last = cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max())
-    return Arrival(list(ids.values()), first, last, job.id, reconcile.tolerances_of(context.settings))
+def _arrival(context: Context, job: Leased, call: FetchCall, frame: pl.DataFrame, ids: Mapping[str, int]) -> Arrival:
+    provider, first, last = job.task.rpartition(".")[2], frame["ts"].min(), frame["ts"].max()
+    bounds = {"first": cast(datetime, first), "last": cast(datetime, last)}
+    tolerances = reconcile.tolerances_of(context.settings)
+    return Arrival(provider, call.interval or "", ids, **bounds, job_id=job.id, tolerances=tolerances)
 
 
 def prepare(

@@ -83,7 +83,11 @@ def csv_of(series_id, rows):
 def store_in(session, series_id, rows, *, tolerances=Tolerances(), between=lambda: None):  # noqa: B008 (frozen)
     """Store bars as a fetch's transaction does; `between` is called once it has met its rivals."""
     first, last = min(row["ts"] for row in rows), max(row["ts"] for row in rows)
-    rivals = reconcile.meet(session, Arrival([series_id], first, last, 7, tolerances))
+    [(provider, instrument, interval)] = session.execute(
+        text("SELECT provider, instrument, interval FROM series WHERE id = :id"), {"id": series_id}
+    )
+    arrival = Arrival(provider, interval, {instrument: series_id}, first, last, 7, tolerances)
+    rivals = reconcile.meet(session, arrival)
     between()
     stage(session, "bars", io.BytesIO(csv_of(series_id, rows)))
     reconcile.write(session, "bars", rivals)
@@ -277,12 +281,13 @@ def test_batches_of_many_instruments_in_any_order_never_wait_for_each_other_in_a
     together = Barrier(2)
 
     def store_all(side):
-        mine = ids[side][:: 1 if side else -1]
+        mine = dict(list(zip(names, ids[side], strict=True))[:: 1 if side else -1])
         together.wait(20)
         for minute in range(5):
             with sessions.begin() as session:
-                rows = [bar(("100", "110")[side], minute=minute) | {"series_id": one} for one in mine]
-                rivals = reconcile.meet(session, Arrival(mine, rows[0]["ts"], rows[0]["ts"], 7, Tolerances()))
+                rows = [bar(("100", "110")[side], minute=minute) | {"series_id": one} for one in mine.values()]
+                at, provider = rows[0]["ts"], ("binance", "kraken")[side]
+                rivals = reconcile.meet(session, Arrival(provider, "1m", mine, at, at, 7, Tolerances()))
                 whole = b"".join(csv_of(row["series_id"], [row]) for row in rows)
                 stage(session, "bars", io.BytesIO(whole))
                 reconcile.write(session, "bars", rivals)
