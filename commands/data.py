@@ -11,13 +11,20 @@ from typing import Annotated
 import typer
 
 from commands.orders import Format, Order
-from commands.terminal import Instruments, Interval, Provider
+from commands.terminal import Instruments, Interval, Provider, named_here
 from ingest.market.records import Dataset
 
 Start = Annotated[str | None, typer.Option(help="first moment wanted: 2024-01-01, 2024-01-01T09:30Z")]
 End = Annotated[str | None, typer.Option(help="first moment not wanted any more")]
 Last = Annotated[int | None, typer.Option(min=1, max=10**12, help="the newest rows only: so many of each instrument")]
 Final = Annotated[bool, typer.Option("--final", help="only bars that had ended when they were observed")]
+Fallback = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROVIDER[,PROVIDER]",
+        help="whose final bars stand in where the provider has none; a column says whose each is",
+    ),
+]
 As = Annotated[
     Format | None,
     typer.Option("--format", help="json: an object a line. Default: what --out's name ends with, else a table"),
@@ -36,11 +43,13 @@ def show_bars(
     end: End = None,
     last: Last = None,
     final: Final = False,
+    fallback: Fallback = None,
     form: As = None,
     file: Out = None,
 ) -> None:
     """Print stored bars; ts is a bar's open, in UTC. A table shows the newest 20."""
-    _print(Order(provider, "bars", instruments, interval, start, end, last, form, file, final))
+    others = [named_here(name.strip()) for name in fallback.split(",")] if fallback else []
+    _print(Order(provider, "bars", instruments, interval, start, end, last, form, file, final, others))
 
 
 def _declare(dataset: Dataset, summary: str) -> None:

@@ -30,6 +30,8 @@ class Order:
     given_form: Format | None
     file: Path | None
     final_only: bool = False
+    #: whose bars stand in where the provider has none, the first choice first
+    fallback: Sequence[str] = ()
 
     @property
     def form(self) -> Format:
