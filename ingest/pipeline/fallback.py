@@ -61,7 +61,8 @@ def rank(session: Session, first: str, wanted: Wanted, fallback: Sequence[str], 
 
 def _check_adjustments(session: Session, names: Sequence[str], found: Sequence[Wanted]) -> None:
     ids = [series_id for one in found for series_id in one.series.values()]
-    known = dict(session.execute(select(Series.id, Series.adjustment).where(Series.id.in_(ids))).tuples().all())
+    rows = session.execute(select(Series.id, Series.adjustment).where(Series.id.in_(ids)))
+    known = {row.id: row.adjustment for row in rows}
     for instrument, series_id in found[0].series.items():
         ours = known[series_id]
         for name, one in zip(names[1:], found[1:], strict=True):

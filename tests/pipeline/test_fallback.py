@@ -63,10 +63,11 @@ def store_bars(sessions, ids, bars):
     with sessions.begin() as session:
         for table in ("bars", "ledger", "revisions"):
             session.execute(text(f"DELETE FROM {table}"))
-    for number, (name, minutes) in enumerate(bars.items()):
+    for name, minutes in bars.items():
         plain = rows_of("bars", 1)[0]
         rows = [
-            plain | {"ts": START + timedelta(minutes=at), "is_final": "ft"[final], "close": f"1.{number}"}
+            plain
+            | {"ts": START + timedelta(minutes=at), "is_final": "ft"[final], "close": f"1.{PROVIDERS.index(name)}"}
             for at, final in minutes.items()
         ]
         if rows:
