@@ -80,7 +80,7 @@ class Difference:
 
 
 def others_of(session: Session, provider: str, interval: str, instruments: Sequence[str]) -> list[Other]:
-    """Return the bars that other providers have of these instruments. One round trip, some 0.1 ms where nobody has any.
+    """Return the bars that other providers have of these instruments. One round trip.
 
     Until the transaction ends nobody begins to store a series that is younger than this answer (`wait_for_storers`).
     """
