@@ -29,6 +29,7 @@ from ingest.market.records import Dataset
 from ingest.market.times import parse_time
 from ingest.pipeline.context import Context
 from ingest.pipeline.exact import typed
+from ingest.pipeline.fallback import rank, ranked_rows
 from ingest.pipeline.read import find, stored, within
 from ingest.settings import settings
 from tasks.by_hand import WAIT_S, fetch_by_hand
@@ -113,13 +114,21 @@ class Farm:
         last: int | None = None,
         final_only: bool = False,
         as_of: Moment = None,
+        fallback: Sequence[str] = (),
     ) -> Rows:
         """Return the stored bars that open in `[start, end)`; `last`: only that many, the newest, of each instrument.
 
         `final_only` leaves out bars that had not ended when they were observed; else `is_final` tells them apart.
         `as_of`: the final ones as they were known at that moment, whatever has been corrected since.
+        `fallback` names the providers whose final bars stand where this one has none, the first choice first; a column
+        `provider` then says whose each row is. Raises FixRequest where their prices are adjusted otherwise.
         """
-        return self._read(provider, "bars", instruments, interval, start, end, last, final_only=final_only, as_of=as_of)
+        if isinstance(fallback, str):
+            fallback = [fallback]
+        window = (start, end, last)
+        return self._read(
+            provider, "bars", instruments, interval, *window, final_only=final_only, as_of=as_of, fallback=fallback
+        )
 
     def trades(
         self,
@@ -237,14 +246,17 @@ class Farm:
         *,
         final_only: bool = False,
         as_of: Moment = None,
+        fallback: Sequence[str] = (),
     ) -> Rows:
         moments = {"start": _moment(start), "end": _moment(end), "as_of": _moment(as_of)}
-        with self._context.sessions() as session:
-            wanted = find(
-                session, providers.aliases().get(provider, provider), dataset, _names(instruments), interval=interval
-            )
-        wanted = within(wanted, **moments, last=last, final_only=final_only)
-        return Rows(dataset, stored(self._context.sessions, wanted))
+        first, *others = (providers.aliases().get(name, name) for name in (provider, *fallback))
+        sessions = self._context.sessions
+        with sessions() as session:
+            wanted = find(session, first, dataset, _names(instruments), interval=interval)
+            wanted = within(wanted, **moments, last=last, final_only=final_only)
+            if others:
+                ranked = rank(session, first, wanted, others, interval=interval)
+        return Rows(dataset, ranked_rows(sessions, ranked) if others else stored(sessions, wanted))
 
 
 def _names(instruments: str | Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from commands.orders import Format, Order
-from commands.terminal import Instruments, Interval, Provider
+from commands.terminal import Instruments, Interval, Provider, named_here
 from ingest.market.records import Dataset
 
 Start = Annotated[str | None, typer.Option(help="first moment wanted: 2024-01-01, 2024-01-01T09:30Z")]
@@ -19,6 +19,13 @@ End = Annotated[str | None, typer.Option(help="first moment not wanted any more"
 Last = Annotated[int | None, typer.Option(min=1, max=10**12, help="the newest rows only: so many of each instrument")]
 Final = Annotated[bool, typer.Option("--final", help="only bars that had ended when they were observed")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="what was known at this moment, corrections left out")]
+Fallback = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROVIDER[,PROVIDER]",
+        help="whose final bars stand in where the provider has none; a column says whose each is",
+    ),
+]
 Form = Annotated[
     Format | None,
     typer.Option("--format", help="json: an object a line. Default: what --out's name ends with, else a table"),
@@ -38,11 +45,13 @@ def show_bars(
     last: Last = None,
     final: Final = False,
     as_of: AsOf = None,
+    fallback: Fallback = None,
     form: Form = None,
     file: Out = None,
 ) -> None:
     """Print stored bars; ts is a bar's open, in UTC. A table shows the newest 20."""
-    _print(Order(provider, "bars", instruments, interval, start, end, last, form, file, final, as_of))
+    others = [named_here(name.strip()) for name in fallback.split(",")] if fallback else []
+    _print(Order(provider, "bars", instruments, interval, start, end, last, form, file, final, as_of, others))
 
 
 def _declare(dataset: Dataset, summary: str) -> None:

@@ -31,6 +31,8 @@ class Order:
     file: Path | None
     final_only: bool = False
     as_of: str | None = None
+    #: whose bars stand in where the provider has none, the first choice first
+    fallback: Sequence[str] = ()
 
     @property
     def form(self) -> Format:

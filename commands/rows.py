@@ -19,16 +19,18 @@ from typing import BinaryIO
 
 from sqlalchemy.orm import Session, sessionmaker
 
-from commands.orders import Format, Order
+from commands.orders import Order
 from commands.terminal import err, fail, open_context, out
 from ingest.errors import FixRequest
 from ingest.market.times import parse_time
 from ingest.pipeline.export import csv_chunks, json_chunks, write_parquet
-from ingest.pipeline.read import Wanted, chunks, find, stored, within
+from ingest.pipeline.fallback import Ranked, no_ranked_rows, rank, ranked_chunks, ranked_rows
+from ingest.pipeline.read import Wanted, chunks, find, no_rows, stored, within
 from local.shown_rows import rows_table
 
 #: The newest rows of each instrument that a table shows unless it is told how many.
 TABLE_ROWS = 20
+Asked = Wanted | Ranked
 
 
 def write_rows(order: Order) -> None:
@@ -39,10 +41,13 @@ def write_rows(order: Order) -> None:
     sessions = open_context().sessions
     with sessions() as session:
         wanted = find(session, order.provider, order.dataset, order.instruments, interval=order.interval)
-    wanted = within(wanted, start=start, end=end, last=order.last, final_only=order.final_only, as_of=as_of)
+        wanted = within(wanted, start=start, end=end, last=order.last, final_only=order.final_only, as_of=as_of)
+        asked: Asked = wanted
+        if order.fallback:
+            asked = rank(session, order.provider, wanted, order.fallback, interval=order.interval)
     try:
         with _opened(order.file) as file:
-            _write(sessions, wanted, order.form, file)
+            _write(sessions, asked, order, file)
             file.flush()
     except BrokenPipeError:
         # Who reads has seen enough (`| head`): no error. What Python still holds for stdout must not fail at its end.
@@ -51,30 +56,38 @@ def write_rows(order: Order) -> None:
         fail(f"can't write {order.file or 'stdout'}: {error.strerror}")
 
 
-def _write(sessions: sessionmaker[Session], wanted: Wanted, form: Format, file: BinaryIO) -> None:
-    match form:
+def _write(sessions: sessionmaker[Session], asked: Asked, order: Order, file: BinaryIO) -> None:
+    if isinstance(asked, Ranked):
+        frames, empty = ranked_chunks(sessions, asked), no_ranked_rows()
+    else:
+        frames, empty = chunks(sessions, asked), no_rows(order.dataset)
+    match order.form:
         case "table":
-            file.writelines(_table(sessions, wanted))
+            file.writelines(_table(sessions, asked))
         case "csv":
-            file.writelines(csv_chunks(chunks(sessions, wanted), wanted.dataset))
+            file.writelines(csv_chunks(frames, order.dataset, empty=empty))
         case "json":
-            file.writelines(json_chunks(chunks(sessions, wanted), wanted.dataset))
+            file.writelines(json_chunks(frames, order.dataset))
         case "parquet":
             with tempfile.TemporaryDirectory(prefix="tickfarm-parquet-") as folder:
                 whole = Path(folder) / "rows.parquet"
-                write_parquet(chunks(sessions, wanted), wanted.dataset, whole)
+                write_parquet(frames, order.dataset, whole, empty=empty)
                 with whole.open("rb") as made:
                     shutil.copyfileobj(made, file)
 
 
-def _table(sessions: sessionmaker[Session], wanted: Wanted) -> Iterable[bytes]:
+def _table(sessions: sessionmaker[Session], asked: Asked) -> Iterable[bytes]:
     """Yield the table; say on stderr what it leaves out."""
     # One row more than is shown says whether there are more.
-    frame = stored(sessions, wanted if wanted.last else replace(wanted, last=TABLE_ROWS + 1))
+    most = asked.last or TABLE_ROWS + 1
+    if isinstance(asked, Ranked):
+        frame = ranked_rows(sessions, asked.newest(most))
+    else:
+        frame = stored(sessions, replace(asked, last=most))
     if not frame.height:
         err.print("no rows are stored there")
         return
-    shown = frame if wanted.last else frame.group_by("instrument", maintain_order=True).tail(TABLE_ROWS)
+    shown = frame if asked.last else frame.group_by("instrument", maintain_order=True).tail(TABLE_ROWS)
     with out.capture() as captured:
         out.print(rows_table(shown.rows(named=True)))
     yield captured.get().encode()

@@ -27,7 +27,7 @@ LANE = "standard"
 out, err = console(), console(stderr=True)
 
 
-def _named_here(text: str) -> str:
+def named_here(text: str) -> str:
     """Return a provider's name here; say it where another was given. What is no name at all is refused later."""
     known = text if text in providers.names() else providers.aliases().get(text, text)
     if known != text:
@@ -36,7 +36,7 @@ def _named_here(text: str) -> str:
 
 
 Provider = Annotated[
-    str, typer.Argument(help="a provider's name: `tickfarm providers` lists them", callback=_named_here)
+    str, typer.Argument(help="a provider's name: `tickfarm providers` lists them", callback=named_here)
 ]
 Dataset = Annotated[str, typer.Argument(help="bars, trades, quotes, books, news, observations, posts or actions")]
 Instruments = Annotated[list[str], typer.Argument(help="BTC-USDT, AAPL, BRK.B ..")]

@@ -11,7 +11,10 @@ from models.session import Base
 
 
 class Finding(Base):
-    """One rule broken by `rows` rows of one payload. `severity` is `reject` (not stored) or `warn` (stored)."""
+    """One rule broken by `rows` rows of one payload. `severity` is `reject` (not stored) or `warn` (stored).
+
+    What two providers disagree about has a name of its own in place of a payload's (models/agreement.py).
+    """
 
     __tablename__ = "findings"
     __table_args__ = (
@@ -23,6 +26,8 @@ class Finding(Base):
     at: Mapped[datetime] = mapped_column(server_default=func.now())
     job_id: Mapped[int] = mapped_column(BigInteger)
     provider: Mapped[str]
+    #: the other provider, where two disagree
+    against: Mapped[str | None]
     dataset: Mapped[str]
     instrument: Mapped[str | None]
     #: the first offending row's time, where it has one
@@ -36,3 +41,5 @@ class Finding(Base):
     payload_key: Mapped[str]
     #: which answer of the payload, counted from 0
     answer: Mapped[int]
+    #: when what it says was over, where such a thing can be
+    ended_at: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Identity, Integer, UniqueConstraint, func
+from sqlalchemy import Identity, Index, Integer, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.session import Base
@@ -14,7 +14,10 @@ class Series(Base):
     """One row a series. `interval` is '' where the dataset has none; `since` is where its history is owed from."""
 
     __tablename__ = "series"
-    __table_args__ = (UniqueConstraint("provider", "dataset", "instrument", "interval"),)
+    __table_args__ = (
+        UniqueConstraint("provider", "dataset", "instrument", "interval"),
+        Index("series_same_bars", "instrument", "interval", postgresql_where=text("dataset = 'bars'")),
+    )
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     provider: Mapped[str]

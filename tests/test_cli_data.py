@@ -46,6 +46,9 @@ def farm(module_database_url):
     keep(sessions, "books", add_series(sessions, dataset="books"), books)
     add_series(sessions, "ETH-USDT")
     keep(sessions, "bars", add_series(sessions, "MANY-USDT"), rows_of("bars", MANY))
+    keep(
+        sessions, "bars", add_series(sessions, provider="kraken"), [row | {"close": "9"} for row in rows_of("bars", 32)]
+    )
     return module_database_url
 
 
@@ -68,6 +71,21 @@ def test_a_table_shows_the_newest_twenty_with_all_their_digits_and_says_that_the
     asked = tickfarm(*BARS, "--last", "2", "--final")
     assert [line.split()[2] for line in asked.stdout.splitlines()[1:]] == ["00:17:00", "00:18:00"]
     assert asked.stderr == ""
+
+
+def test_a_fallback_fills_what_is_not_there_or_not_final_and_each_row_says_whose_it_is(tickfarm):
+    table = tickfarm(*BARS, "--fallback", "kraken")
+    header, *lines = table.stdout.splitlines()
+    assert header.split()[:3] == ["instrument", "provider", "ts"]
+    assert [line.split()[1] for line in lines[-4:]] == ["binance", "kraken", "kraken", "kraken"]
+    assert len(lines) == 20
+    rows = list(csv.DictReader(io.StringIO(tickfarm(*BARS, "--fallback", "kraken", "--format", "csv").stdout)))
+    assert [(row["provider"], row["close"]) for row in rows] == [("binance", DIGITS)] * 29 + [("kraken", "9")] * 3
+    lines = tickfarm(*BARS, "--fallback", "kraken", "--last", "1", "--format", "json").stdout.splitlines()
+    assert [json.loads(line)["provider"] for line in lines] == ["kraken"]
+    refused = tickfarm(*BARS, "--fallback", "coinbase")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "unknown stored provider: 'coinbase'" in complaint(refused)
 
 
 def test_a_table_of_books_shows_the_best_levels_and_how_many_there_are(tickfarm):

@@ -213,6 +213,18 @@ def test_what_was_known_at_a_moment_is_read_from_python(stored):
         assert len(stored.trades("binance", "BTC-USDT", as_of=as_of, last=40)) == size
 
 
+def test_a_fallback_is_read_where_it_is_asked_for_and_named_in_a_column(stored, database_url):
+    engine = open_engine(database_url, application_name="test client", pooled=False)
+    sessions = sessionmaker(engine)
+    keep(sessions, "bars", add_series(sessions, provider="kraken"), rows_of("bars", 32))
+    assert len(stored.bars("binance", "BTC-USDT", interval="1m")) == 30
+    rows = stored.bars("binance", "BTC-USDT", interval="1m", fallback=["kraken"])
+    assert rows.to_polars()["provider"].to_list() == ["binance"] * 30 + ["kraken"] * 2
+    assert list(rows.to_pandas()["provider"]) == rows.to_polars()["provider"].to_list()
+    assert rows.to_polars()["close"].dtype == pl.Decimal(38, 2)
+    assert len(stored.bars("binance", "BTC-USDT", interval="1m", last=3, fallback="kraken")) == 3
+
+
 def test_decimals_have_every_digit_in_polars_and_in_pandas_and_floats_are_for_who_asks(stored):
     rows = stored.bars("binance", ["BRK.B"], interval="1d")
     assert rows.to_polars()["close"].to_list() == rows.to_pandas()["close"].to_list() == [Decimal(DIGITS)] * 2

@@ -91,6 +91,7 @@ RULES: Mapping[str, Rule] = {
     "price_outside_range": Rule("warn", "The bar's open or close is not between its low and high."),
     "crossed_quote": Rule("warn", "The bid is above the ask."),
     "missing_rows": Rule("warn", "The provider has a bar for every interval, and fewer came than the window holds."),
+    "disagrees": Rule("warn", "Two providers' bars of the same time differ by more than the tolerance."),
     "altered": Rule("warn", "The table does not hold the rows that were written to it."),
     "duplicate_row": Rule("warn", "The same row (instrument, time, trade) came more than once; the last is stored."),
 }

@@ -21,9 +21,14 @@ from ingest.pipeline.read import CHUNK_ROWS, no_rows
 _ISO = "%Y-%m-%dT%H:%M:%S%.f%:z"
 
 
-def csv_chunks(frames: Iterable[pl.DataFrame], dataset: Dataset) -> Iterator[bytes]:
-    """Yield CSV, its header first: null as an empty field, levels as PostgreSQL's arrays, digits as they are stored."""
-    yield no_rows(dataset).write_csv().encode()
+def csv_chunks(
+    frames: Iterable[pl.DataFrame], dataset: Dataset, *, empty: pl.DataFrame | None = None
+) -> Iterator[bytes]:
+    """Yield CSV, its header first: null as an empty field, levels as PostgreSQL's arrays, digits as they are stored.
+
+    `empty`, here and below, has the frames' columns where they are others than `read`'s.
+    """
+    yield _columns(dataset, empty).write_csv().encode()
     for frame in frames:
         yield frame.write_csv(include_header=False, datetime_format=_ISO).encode()
 
@@ -35,7 +40,9 @@ def json_chunks(frames: Iterable[pl.DataFrame], dataset: Dataset) -> Iterator[by
         yield frame.with_columns(*moments, *as_lists(dataset)).write_ndjson().encode()
 
 
-def write_parquet(frames: Iterable[pl.DataFrame], dataset: Dataset, file: Path) -> int:
+def write_parquet(
+    frames: Iterable[pl.DataFrame], dataset: Dataset, file: Path, *, empty: pl.DataFrame | None = None
+) -> int:
     """Write a Parquet file of exact decimals, a row group a chunk; return the number of rows.
 
     How many places a column needs is known only when its last row was read, so the rows lie in a temporary folder
@@ -44,7 +51,7 @@ def write_parquet(frames: Iterable[pl.DataFrame], dataset: Dataset, file: Path) 
     rows = 0
     with tempfile.TemporaryDirectory(prefix="tickfarm-export-") as folder:
         parts, digits = [], []
-        for at, frame in enumerate(chain([no_rows(dataset)], frames)):  # no rows: still a schema
+        for at, frame in enumerate(chain([_columns(dataset, empty)], frames)):  # no rows: still a schema
             parts.append(Path(folder) / f"{at}.arrow")
             frame.write_ipc(parts[-1], compression="lz4")
             digits.append(digits_of(frame, dataset))
@@ -52,3 +59,7 @@ def write_parquet(frames: Iterable[pl.DataFrame], dataset: Dataset, file: Path) 
         typed = pl.scan_ipc(parts).with_columns(exact(dataset, widest(digits)))
         typed.sink_parquet(file, row_group_size=CHUNK_ROWS[dataset], maintain_order=True)
     return rows
+
+
+def _columns(dataset: Dataset, empty: pl.DataFrame | None) -> pl.DataFrame:
+    return no_rows(dataset) if empty is None else empty

@@ -131,13 +131,6 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     frame = frames.batch(parts, call.dataset)
     good, found = _checked(frame, call, answers)
     facts = provider.facts
-    behind_s = max((one.answer.sent_at - one.answer.said_at).total_seconds() for one in answers)
-    final = frames.is_final(
-        good, interval=call.interval, settle_s=facts.settle_s + behind_s, observed_at=answers[0].answer.sent_at
-    )
-    if facts.has_every_bar and call.start is None:
-        # The newest bar of such a poll still forms; where it is over by the clock, the page is one that was kept.
-        final &= good["ts"] < good.select(pl.col("ts").max().over("instrument")).to_series()
     pages = [(place, answers[place].answer) for place, *_ in parts]
     refused = _refused(frame, good, unreadable=findings, broken=found)
     missing, short = _missing(facts, call, pages, good, refused)
@@ -146,7 +139,18 @@ def batch_of(provider: Provider, call: FetchCall, answers: Sequence[StoredAnswer
     spoilt = {place for place, answer in pages if refused[place] > 0 or answer.request in short}
     spoilt |= {place for place, kept in enumerate(answers) if kept.answer.request in unread}
     whole = covered(facts, call, answers, good, spoilt)
-    return Batch(good.hstack([final]), [*findings, *found, *missing], unread, short, whole)
+    return Batch(good.hstack([_final(facts, call, answers, good)]), [*findings, *found, *missing], unread, short, whole)
+
+
+def _final(facts: Facts, call: FetchCall, answers: Sequence[StoredAnswer], good: pl.DataFrame) -> pl.Series:
+    """Return which rows will stay as they are."""
+    first = answers[0].answer
+    settle_s = facts.settle_s + max((one.answer.sent_at - one.answer.said_at).total_seconds() for one in answers)
+    final = frames.is_final(good, interval=call.interval, settle_s=settle_s, observed_at=first.sent_at)
+    if facts.has_every_bar and call.interval is not None and call.start is None:
+        # The newest bar of such a poll still forms; where it is over by the clock, the page is one that was kept.
+        final &= good["ts"] < good.select(pl.col("ts").max().over("instrument")).to_series()
+    return final
 
 
 def _checked(

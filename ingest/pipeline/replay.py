@@ -20,15 +20,16 @@ from ingest.errors import FixRequest
 from ingest.market.quality import Finding as Found
 from ingest.market.records import Dataset
 from ingest.payloads import StoredAnswer, call_of, unpack
-from ingest.pipeline import frames
+from ingest.pipeline import frames, reconcile
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context
 from ingest.pipeline.normalize import Batch, batch_of
+from ingest.pipeline.reconcile import Arrival
 from ingest.pipeline.store import Source, note_findings, prepare, rows_csv
 from ingest.wire import Request
 from models import FetchLog, Job, Series
 from models.compare import Comparison, compare
-from models.upsert import Written, stage, write_staged
+from models.upsert import Written, stage
 
 #: Of more differing rows than these only the number is told.
 MOST_ROWS = 10_000
@@ -109,6 +110,7 @@ def replay(context: Context, window: Window, *, apply: bool = False) -> Replay:
         csv.seek(0)
         found.series = {series_id: name for name, series_id in read.ids.items()}
         with context.sessions.begin() as session:
+            rivals = reconcile.meet(session, _arrival(context, window, read)) if apply else None
             stage(session, window.dataset, csv)
             found.comparison = compare(
                 session,
@@ -119,10 +121,17 @@ def replay(context: Context, window: Window, *, apply: bool = False) -> Replay:
                 most_rows=MOST_ROWS,
             )
             if apply:
-                found.written = write_staged(session, window.dataset, read_anew=True)
+                found.written = reconcile.write(session, window.dataset, rivals, read_anew=True)
                 for source, findings in read.findings:
                     note_findings(session, source, findings)
     return found
+
+
+def _arrival(context: Context, window: Window, read: _Read) -> Arrival | None:
+    if window.dataset != "bars" or not read.ids:
+        return None
+    tolerances = reconcile.tolerances_of(context.settings)
+    return Arrival(window.provider, window.interval or "", read.ids, window.start, window.end, 0, tolerances)
 
 
 def _series_ids(context: Context, window: Window) -> dict[str, int]:

@@ -28,7 +28,7 @@ from ingest.errors import BadData
 from ingest.market.quality import Finding as Found
 from ingest.market.records import DATASETS, Dataset
 from ingest.payloads import StoredAnswer, batch_key
-from ingest.pipeline import dead_letters, frames, jobs
+from ingest.pipeline import dead_letters, frames, jobs, reconcile
 from ingest.pipeline.calls import FetchCall, check_call
 from ingest.pipeline.context import Context, SeriesKey
 from ingest.pipeline.covered import stretches
@@ -36,13 +36,14 @@ from ingest.pipeline.gaps_windows import attempt_of
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.normalize import Batch, PayloadGone, batch_of, decode, make_batch, payload_place
 from ingest.pipeline.parts import Part, part_job
+from ingest.pipeline.reconcile import Arrival
 from ingest.pipeline.terms import policy_of
 from ingest.providers.contract import calendar_of
 from ingest.transport.retry import Policy, RetryLater, decide
-from models import Finding, Series, evidence
+from models import Finding, Series, agreement, evidence
 from models.evidence import Stretch
 from models.partitions import is_partition_missing
-from models.upsert import Written, copy_columns, stage, write_staged
+from models.upsert import Written, copy_columns, stage
 
 log = structlog.get_logger(__name__)
 
@@ -107,6 +108,8 @@ class Ready:
     csv: bytes
     stretches: Sequence[Stretch]
     spans: Sequence[evidence.Span]
+    #: None where there are no bars that others could have too
+    arrival: Arrival | None = None
 
     def write(self, session: Session) -> dict[str, Any]:
         """Write the batch and end the job, whose row this transaction has locked; return counts."""
@@ -131,11 +134,12 @@ class Ready:
     def _write_rows(self, session: Session) -> Written:
         dataset, stretches = self.call.dataset, self.stretches
         heals = self.job.key.startswith(jobs.GAP_PREFIX) and bool(stretches)
+        rivals = reconcile.meet(session, self.arrival)
         stage(session, dataset, BytesIO(self.csv))
         # An answer need not hold the older vintages of what it says: those must not go.
         can_mend = heals and dataset != "observations"
         mended = evidence.mend(session, dataset, stretches) if can_mend else 0
-        written = write_staged(session, dataset) if self.csv else Written(0, 0, 0)
+        written = reconcile.write(session, dataset, rivals) if self.csv else Written(0, 0, 0)
         if heals:
             evidence.count_anew(session, dataset, stretches)
         if stretches:
@@ -160,7 +164,16 @@ def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Read
     calendars = {one.instrument: calendar_of(facts, one.instrument) for one in batch.covered}
     days = stretches(batch.covered, call, ids, calendars, frame)
     spans = [evidence.Span(ids[one.instrument], one.start, one.end, one.observed_at) for one in batch.covered]
-    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv, days, spans)
+    policy = policy_of(context.settings, name, job.send_options)
+    arrival = _arrival(context, job, call, frame, ids) if call.dataset == "bars" and csv else None
+    return Ready(job, call, name, policy, batch, csv, days, spans, arrival)
+
+
+def _arrival(context: Context, job: Leased, call: FetchCall, frame: pl.DataFrame, ids: Mapping[str, int]) -> Arrival:
+    provider, first, last = job.task.rpartition(".")[2], frame["ts"].min(), frame["ts"].max()
+    bounds = {"first": cast(datetime, first), "last": cast(datetime, last)}
+    tolerances = reconcile.tolerances_of(context.settings)
+    return Arrival(provider, call.interval or "", ids, **bounds, job_id=job.id, tolerances=tolerances)
 
 
 def prepare(
@@ -191,7 +204,9 @@ def _make_series(session: Session, keys: Sequence[SeriesKey]) -> dict[SeriesKey,
     session.execute(insert(Series).on_conflict_do_nothing(), rows)
     names = [getattr(Series, column) for column in columns]
     found = session.execute(select(*names, Series.id).where(tuple_(*names).in_(keys)))
-    return {(row.provider, row.dataset, row.instrument, row.interval): row.id for row in found}
+    made = {(row.provider, row.dataset, row.instrument, row.interval): row.id for row in found}
+    agreement.wait_for_storers(session, list(made.values()))
+    return made
 
 
 def rows_csv(dataset: Dataset, job_id: int, frame: pl.DataFrame, ids: Mapping[str, int]) -> bytes:

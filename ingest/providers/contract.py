@@ -100,6 +100,8 @@ class Facts:
     lag_s: float = 0.0
     #: what is already worked into the prices of its bars
     adjustment: Literal["none", "splits", "all"] = "none"
+    #: whose trades the volume of a share's bars counts: those of all venues, or of the provider's own alone
+    volume: Literal["consolidated", "venue"] = "consolidated"
     #: datasets that need more than the free plan, and what: `news: "All-in-One"`
     paid: Mapping[str, str] = field(default_factory=dict)
     #: what each row costs, where a request is not free: then it is asked nothing until a monthly cap is set

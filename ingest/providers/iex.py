@@ -56,6 +56,8 @@ facts = Facts(
     # Minutes reached 30 days back; how far an archive reaches is not known, so nothing is said in `reach_days`.
     trading="XNYS",
     adjustment="splits",
+    # "Venue volume": what was traded on IEX itself, 2 to 3 % of the market.
+    volume="venue",
     lifecycle="retired",
     lifecycle_note="2024-08-31: use polygon, fmp or finnhub for the same data",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,6 +31,7 @@ MIB = 1024 * 1024
 _DATABASE_SCHEMES = ("postgresql+psycopg2", "postgresql", "postgres")
 _REDIS_SCHEMES = ("redis", "rediss")
 Days = Annotated[int, Field(ge=0, le=36_500)]
+Share = Annotated[Decimal, Field(ge=0, le=1)]
 
 
 class Settings(BaseSettings):
@@ -68,6 +70,11 @@ class Settings(BaseSettings):
     tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
     #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced
     tickfarm_pace: bool = True
+    #: how far two providers' bars may differ before it is a finding, of the larger value; 1: not compared
+    tickfarm_tolerance_coins: Share = Decimal("0.02")
+    tickfarm_tolerance_money: Share = Decimal("0.01")
+    tickfarm_tolerance_shares: Share = Decimal("0.005")
+    tickfarm_tolerance_volume: Share = Decimal("0.25")
     #: days that things are kept, 0: for ever. What each costs, and why its default is what it is: .env.example
     tickfarm_keep_bars_days: Days = 0
     tickfarm_keep_trades_days: Days = 30
