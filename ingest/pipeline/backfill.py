@@ -81,8 +81,7 @@ def run(session: Session, config: Settings, ask: Ask, *, by: str, now: datetime)
         insert_jobs(session, batch)
         session.execute(_LINK_MADE, {"backfill": order.id, "keys": [job.key for job in batch]})
     if not found.jobs and not shared:
-        session.expunge(order)
-        session.rollback()
+        session.delete(order)
         return None, found
     session.execute(_LINK_SHARED, {"backfill": order.id, "jobs": sorted(shared)})
     found.shared_jobs = len(shared)
@@ -123,7 +122,7 @@ def _take_turn(session: Session, provider: str, dataset: str) -> None:
 
 def _owed(session: Session, ask: Ask, order: int, now: datetime, found: Plan, shared: set[int]) -> Iterator[NewJob]:
     """Yield the order's jobs, series by series; add each to the figures, and the jobs that it shares."""
-    for one in each_series(session, ask, now):
+    for one in each_series(session, ask, now, settles=True):
         add(found, one)
         shared |= one.wanted.shared
         name = one.wanted.instrument

@@ -6,9 +6,10 @@ Invariant: it only reads; unless all is asked for anew, no stretch holds a day t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 from typing import Literal
 
 from sqlalchemy import text
@@ -19,6 +20,7 @@ from ingest.market.records import Dataset
 from ingest.market.times import first_date, midnight
 from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.gaps import LOOKS
+from ingest.pipeline.gaps_days import DayGaps
 from ingest.pipeline.gaps_owed import DAY, Owed
 from ingest.pipeline.gaps_windows import Ranges, Window, merged
 from ingest.pipeline.jobs import GAP_PREFIX
@@ -27,7 +29,6 @@ from models import Series
 
 Mode = Literal["missing", "suspect", "all"]
 MODES: tuple[Mode, ...] = ("missing", "suspect", "all")
-_SETTLED, _LOST = ("verified", "empty_confirmed"), ("unavailable", "retired")
 
 #: A day that is only planned is as if nothing were known of it.
 _KNOWN = text("""
@@ -99,22 +100,26 @@ class Days:
     bridge: timedelta
     mode: Mode
     now: datetime
-    _expected: dict[str, Sequence[tuple[date, int]]] = field(default_factory=dict)
+    #: is told of each day that was looked at and lies in the window whole
+    looked: Callable[[Owed, Sequence[DayGaps]], object] = lambda owed, days: None
+    _expected: dict[tuple[str, datetime], Sequence[Window]] = field(default_factory=dict)
+    _blank: dict[tuple[str, datetime], Wanted] = field(default_factory=dict)
 
     def of(self, session: Session, instrument: str, series: Series | None, promises: Sequence[Promise]) -> Wanted:
         """Return what is wanted of an instrument. `series` is None where nothing of it was ever stored."""
-        kind = calendar_of(self.facts, instrument)
-        found, end = Wanted(instrument, kind), self._end(series)
-        days = [(day, rows) for day, rows in self._days(kind) if midnight(day) < end]
+        kind, end = calendar_of(self.facts, instrument), self._end(series)
+        days = self._days(kind, end)
         known = _states(session, series, days)
-        runs: list[list[Window]] = [[]]
+        if not known and not promises and (kind, end) in self._blank:
+            return replace(self._blank[kind, end], instrument=instrument)
+        found, runs = Wanted(instrument, kind), list[list[Window]]()
         open_days = self._open(session, series, known, kind, end)
-        for day, rows in days:
-            bounds = max(midnight(day), self.start), min(midnight(day) + DAY, end)
-            self._take(found, Window(*bounds, rows), known.get(day, "absent"), open_days.get(day), runs)
-            found.whole_days += bounds == (midnight(day), midnight(day) + DAY)
-        found.whole_days -= min(found.unavailable, found.whole_days)
+        for state, group in groupby(days, key=lambda one: known.get(one.start.date(), "absent")):
+            self._take(found, state, list(group), open_days, runs)
+        found.whole_days = max(sum(one.end - one.start == DAY for one in days) - found.unavailable, 0)
         self._keep_promises(found, runs, promises)
+        if not known and not promises:
+            self._blank[kind, end] = found
         return found
 
     def _end(self, series: Series | None) -> datetime:
@@ -126,56 +131,61 @@ class Days:
             ends.append(series.until)
         return min(ends)
 
-    def _days(self, kind: str) -> Sequence[tuple[date, int]]:
-        """Return the days on which something must be, with how many rows; of what is no bar, every day, with 0."""
-        if kind not in self._expected:
+    def _days(self, kind: str, end: datetime) -> Sequence[Window]:
+        """Return the parts of the days before `end` on which something must be; of what is no bar, every day's."""
+        if (kind, end) not in self._expected:
             if self.interval is None:
                 first = self.start.astimezone(UTC).date()
-                count = (first_date(self.end) - first).days
-                self._expected[kind] = [(first + at * DAY, 0) for at in range(count)]
+                days = [(first + at * DAY, 0) for at in range((first_date(end) - first).days)]
             else:
-                self._expected[kind] = expected_by_day(kind, self.interval, self.start, self.end)
-        return self._expected[kind]
+                days = expected_by_day(kind, self.interval, self.start, end)
+            opens = [(midnight(day), rows) for day, rows in days]
+            self._expected[kind, end] = [Window(max(at, self.start), min(at + DAY, end), rows) for at, rows in opens]
+        return self._expected[kind, end]
 
     def _open(
         self, session: Session, series: Series | None, known: Mapping[date, str], kind: str, end: datetime
-    ) -> Mapping[date, tuple[Sequence[Window], bool]]:
-        """Return of the days that are partly there what is missing, and whether that is nothing any more."""
+    ) -> Mapping[date, DayGaps]:
+        """Return of the days that are partly there what is missing."""
         if series is None or self.dataset not in LOOKS or not {"planned", "fetched"} & set(known.values()):
             return {}
         asked = (series.id, self.facts, self.dataset, series.instrument, series.interval, kind)
         owed = Owed(*asked, self.start, end, self.reach)
         looked = LOOKS[self.dataset](session, owed, self.now, waiting_too=True)
-        return {one.day: (one.windows, one.is_whole) for one in looked}
+        self.looked(owed, [one for one in looked if self.start <= midnight(one.day) and midnight(one.day) + DAY <= end])
+        return {one.day: one for one in looked}
 
     def _take(
         self,
         found: Wanted,
-        whole: Window,
         state: str,
-        part: tuple[Sequence[Window], bool] | None,
+        days: Sequence[Window],
+        open_days: Mapping[date, DayGaps],
         runs: list[list[Window]],
     ) -> None:
-        """Count a day, and add what is wanted of it to the last run; what is not ends the run."""
-        windows, is_whole = part or ((whole,), False)
-        if state in _SETTLED or (state in ("planned", "fetched") and is_whole):
-            found.verified += 1
-            windows = ()
-        elif state in _LOST:
-            found.unavailable += 1
-            windows = ()
+        """Count days that are in the same state, and add what is wanted of them; a day that is not ends a run."""
+        if state in ("planned", "fetched"):
+            for one in days:
+                looked = open_days.get(one.start.date())
+                is_whole = looked is not None and looked.is_whole
+                self._count(found, "verified" if is_whole else "missing", 1)
+                wanted = () if is_whole else (one,) if looked is None else looked.windows
+                _follow(runs, (one,) if self.mode == "all" else wanted)
+            return
+        self._count(found, state, len(days))
+        if state == "suspect":
+            found.ill += [self._all_of(one) for one in days] if self.mode != "missing" else []
+        _follow(runs, days if state == "absent" or (self.mode == "all" and state != "suspect") else ())
+
+    def _count(self, found: Wanted, state: str, days: int) -> None:
+        if state in ("verified", "empty_confirmed"):
+            found.verified += days
+        elif state in ("unavailable", "retired"):
+            found.unavailable += days
         elif state == "suspect":
-            found.suspect += 1
-            found.ill += [self._all_of(whole)] if self.mode != "missing" else []
-            windows = ()
+            found.suspect += days
         else:
-            found.missing += 1
-        if self.mode == "all" and state != "suspect":
-            windows = (whole,)
-        if windows:
-            runs[-1] += windows
-        elif runs[-1]:
-            runs.append([])
+            found.missing += days
 
     def _all_of(self, part: Window) -> Window:
         """Return the whole of a day: only answers that cover all of a suspect one make it whole again."""
@@ -223,8 +233,18 @@ def promises_of(
     return found
 
 
-def _states(session: Session, series: Series | None, days: Sequence[tuple[date, int]]) -> Mapping[date, str]:
+def _states(session: Session, series: Series | None, days: Sequence[Window]) -> Mapping[date, str]:
     if series is None or not days:
         return {}
-    bounds = {"series": series.id, "first": days[0][0], "past": days[-1][0] + timedelta(days=1)}
+    bounds = {"series": series.id, "first": days[0].start.date(), "past": days[-1].start.date() + timedelta(days=1)}
     return {day: row.state for row in session.execute(_KNOWN, bounds) for day in row.days}
+
+
+def _follow(runs: list[list[Window]], windows: Sequence[Window]) -> None:
+    """Add what is wanted of the next day, or days, to the last run; nothing begins a new one."""
+    if not windows:
+        runs.append([])
+    elif runs:
+        runs[-1] += windows
+    else:
+        runs.append([*windows])

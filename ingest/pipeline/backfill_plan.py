@@ -22,6 +22,7 @@ from ingest.pipeline.backfill_days import MODES, Days, Mode, Wanted, promises_of
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_dataset, check_interval, first_in_reach, reach_in_words
 from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.follow import check_names
+from ingest.pipeline.gaps import settle
 from ingest.pipeline.gaps_lookback import check_since
 from ingest.pipeline.quota import used_of
 from ingest.pipeline.terms import terms_of
@@ -30,8 +31,8 @@ from ingest.settings import Settings
 from ingest.wire import Limit
 from models import LedgerDay, Series
 
-#: Bytes a row of each table takes with its index, where too few are stored to measure it. Measured in PostgreSQL 18 with
-#: rows of the sandbox: `pg_total_relation_size` over the number of rows.
+#: Bytes a row of each table takes with its index, where too few are stored to measure it. Measured in PostgreSQL 18:
+#: `pg_total_relation_size` over the number of rows, with rows of the sandbox.
 ROW_BYTES: Mapping[str, int] = {"bars": 190, "trades": 150}
 #: What a row of any other dataset takes: a text of a few hundred letters, or a few numbers.
 _OTHER_ROW_BYTES = 500
@@ -148,8 +149,8 @@ def plan(session: Session, config: Settings, ask: Ask, now: datetime) -> Plan:
     return found
 
 
-def each_series(session: Session, ask: Ask, now: datetime) -> Iterator[SeriesPlan]:
-    """Yield what is owed of each series, one by one."""
+def each_series(session: Session, ask: Ask, now: datetime, *, settles: bool = False) -> Iterator[SeriesPlan]:
+    """Yield what is owed of each series, one by one. `settles`: days that prove to be whole are noted in the ledger."""
     facts, interval = ask.provider.facts, ask.interval
     cutter = Cutter(ask.provider, ask.dataset, interval)
     days = Days(
@@ -163,6 +164,7 @@ def each_series(session: Session, ask: Ask, now: datetime) -> Iterator[SeriesPla
         cutter.page,
         ask.mode,
         now,
+        (lambda owed, looked: settle(session, owed, looked, now)) if settles else (lambda owed, looked: None),
     )
     known = series_of(session, ask)
     promises = promises_of(session, facts, ask.dataset, interval, ask.instruments)
@@ -209,12 +211,14 @@ def complete(session: Session, config: Settings, ask: Ask, found: Plan, now: dat
     if found.rows is None:
         found.rows = _rows_by_the_day(session, ask, found)
     found.row_bytes, found.is_measured = row_bytes(session, ask.dataset)
-    found.cost = cost_now(session, config, ask, found.requests, found.weight, now)
+    found.cost = cost_now(session, config, ask.provider.facts, ask.dataset, found.requests, found.weight, now)
 
 
-def cost_now(session: Session, config: Settings, ask: Ask, requests: int, weight: int, now: datetime) -> Cost:
+def cost_now(
+    session: Session, config: Settings, facts: Facts, dataset: str, requests: int, weight: int, now: datetime
+) -> Cost:
     """Return what so many requests cost at the budget that there is now."""
-    facts, keys = ask.provider.facts, keys_of(config, ask.provider.facts)
+    keys = keys_of(config, facts)
     terms = terms_of(config, facts, has_key=bool(keys))
     is_paced = config.tickfarm_pace or not config.tickfarm_sandbox_url
     pools = [key.pool for key in keys] or [""]
@@ -222,8 +226,7 @@ def cost_now(session: Session, config: Settings, ask: Ask, requests: int, weight
     def used(limit: Limit) -> int:
         return sum(used_of(session, facts.name, pool, limit, now) for pool in pools)
 
-    limits = terms.limits if is_paced else ()
-    return cost_of(limits, ask.dataset, requests, weight, keys=len(pools), used=used)
+    return cost_of(terms.limits if is_paced else (), dataset, requests, weight, keys=len(pools), used=used)
 
 
 def row_bytes(session: Session, dataset: Dataset) -> tuple[int, bool]:
