@@ -29,7 +29,6 @@ from ingest.errors import FixRequest
 from ingest.market.times import parse_time
 from ingest.pipeline import status
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
-from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
 from ingest.pipeline.gaps_lookback import check_since
 from ingest.pipeline.instruments import expand, is_pattern

@@ -1,7 +1,8 @@
 """Chunks: stretches of a series cut into what one job brings, along the requests the provider's file builds. Pure.
 
-Deliberately not here: which stretches are wanted (backfill_days). Invariant: chunks of a stretch adjoin and hold all of
-it; each spans `JOB_ROWS` bars (or its dataset's span) at most, or one answer where the provider's answers span more.
+Deliberately not here: which stretches are wanted (backfill_days). Invariant: chunks of a stretch hold all of it but
+pages of days without a market; each spans `JOB_ROWS` bars (or its dataset's span) at most, or one answer where the
+provider's answers span more.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from ingest.market.calendars import expected_by_day
 from ingest.market.intervals import seconds_of
 from ingest.market.records import Dataset
+from ingest.market.sessions import Calendar
 from ingest.pipeline.follow import JOB_ROWS, JOB_SPAN
 from ingest.providers.contract import Provider, Query
 from ingest.wire import Request
@@ -52,18 +55,21 @@ class Cutter:
             return JOB_SPAN[self.dataset]
         return max(timedelta(seconds=seconds_of(self.interval)) * JOB_ROWS, self.page)
 
-    def chunks(self, instrument: str, kind: str, start: datetime, end: datetime) -> Sequence[Chunk]:
-        """Return the chunks of `[start, end)` of an instrument, ascending. `kind` names those that are cut alike."""
-        key = (kind, start, end)
+    def chunks(self, instrument: str, calendar: Calendar, start: datetime, end: datetime) -> Sequence[Chunk]:
+        """Return the chunks of `[start, end)` of an instrument, ascending. Those with one calendar are cut alike."""
+        key = (calendar, start, end)
         if key not in self._known:
-            self._known[key] = self._cut(instrument, start, end)
+            self._known[key] = self._cut(instrument, calendar, start, end)
         return self._known[key]
 
-    def _cut(self, instrument: str, start: datetime, end: datetime) -> Sequence[Chunk]:
+    def _cut(self, instrument: str, calendar: Calendar, start: datetime, end: datetime) -> Sequence[Chunk]:
         found: list[Chunk] = []
         for one in self._pages(instrument, start, end):
+            if self.interval and not expected_by_day(calendar, self.interval, one.start, one.end):
+                continue
             before = found[-1] if found else None
-            if before is not None and one.end - before.start <= self.longest:
+            is_next = before is not None and one.start == before.end
+            if before is not None and is_next and one.end - before.start <= self.longest:
                 requests, weight = before.requests + one.requests, before.weight + one.weight
                 found[-1] = Chunk(before.start, one.end, requests, weight)
             else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Literal
 
@@ -22,7 +22,7 @@ from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.gaps import LOOKS
 from ingest.pipeline.gaps_days import DayGaps
 from ingest.pipeline.gaps_owed import DAY, Owed
-from ingest.pipeline.gaps_windows import Ranges, Window, merged
+from ingest.pipeline.gaps_windows import Ranges, Window
 from ingest.pipeline.jobs import GAP_PREFIX
 from ingest.providers.contract import Facts, calendar_of
 from models import Series
@@ -87,7 +87,8 @@ class Wanted:
 class Days:
     """Whose days are wanted: `[start, end)` of one provider's dataset, as far as it can be asked for by `now`.
 
-    `settled` is up to when its rows stay as they are. Stretches no further apart than `bridge` are one.
+    `settled` is up to when its rows stay as they are. Stretches of a day no further apart than
+    `bridge` are one.
     """
 
     facts: Facts
@@ -197,7 +198,7 @@ class Days:
         """Leave out what jobs will bring, and remember these jobs; a job that does not heal promises nothing ill."""
         healing = [one for one in promises if one.heals]
         found.ill = [piece for one in found.ill for piece in self._left(found, one, healing)]
-        joined = (one for run in runs for one in merged(run, longest=timedelta.max, bridge=self.bridge))
+        joined = (one for run in runs for one in _joined(run, self.bridge))
         found.stretches = [piece for one in joined for piece in self._left(found, one, promises)]
 
     def _left(self, found: Wanted, window: Window, promises: Sequence[Promise]) -> Iterator[Window]:
@@ -248,3 +249,17 @@ def _follow(runs: list[list[Window]], windows: Sequence[Window]) -> None:
         runs[-1] += windows
     else:
         runs.append([*windows])
+
+
+def _joined(windows: Sequence[Window], bridge: timedelta) -> Iterator[Window]:
+    """Yield as few stretches as hold these (ascending), joined across days without a market, holes up to `bridge`."""
+    if not windows:
+        return
+    start, end, rows = windows[0].start, windows[0].end, 0
+    for one in windows:
+        is_closed_between = end.time() == one.start.time() == time.min
+        if not is_closed_between and one.start - end > bridge:
+            yield Window(start, end, rows)
+            start, rows = one.start, 0
+        end, rows = one.end, rows + one.rows
+    yield Window(start, end, rows)
