@@ -1,8 +1,8 @@
 """Retention of what is remembered of providers: quota that no window reaches back to, holds and orders that are over.
 
 Deliberately not here: the history of events, which goes in the order of its ids (retention_order). Invariant: what may
-still count against a limit, still holds a provider, or is still to be brought, stays. The tables are small: one statement
-each.
+still count against a limit, still holds a provider, or is still to be brought, stays. One statement a table: they are
+small.
 """
 
 from __future__ import annotations
