@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import (
+    backfill,
     budget,
     conformance,
     coverage,
@@ -28,7 +29,21 @@ from benchmarks import (
     schedule,
 )
 
-_ALL = (ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance, coverage, mutation)
+_ALL = (
+    ingest,
+    fetch,
+    parse,
+    scale,
+    overhead,
+    budget,
+    latency,
+    schedule,
+    faults,
+    conformance,
+    coverage,
+    mutation,
+    backfill,
+)
 
 
 def main() -> int:

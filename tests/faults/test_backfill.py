@@ -69,6 +69,7 @@ def test_a_backfill_that_meets_every_fault_is_whole_once_they_are_over(
     assert (meanwhile.unreported, meanwhile.duplicates) == (0, 0)
 
     requeue(ground)
+    work_off(ground)
     check(ground.context, datetime.now(UTC))
     work_off(ground)
     with ground.sessions() as session:
