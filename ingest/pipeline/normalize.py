@@ -37,8 +37,8 @@ from ingest.wire import Answer, Request
 from models import FetchLog
 
 _LENGTH = struct.Struct(">I")
-#: A row that was refused stands for one that its window must hold, unless it comes twice or belongs to another time. Its
-#: time may be what is broken: one in the future lies outside the window as well, and counts again.
+#: A row that was refused stands for one that its window must hold, unless it comes twice or belongs to another time.
+#: Its time may be what is broken: one in the future lies outside the window as well, and counts again.
 _STAND_FOR = {"duplicate_row": -1, "outside_window": -1, "timestamp_in_future": 1}
 
 
