@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 from kombu.exceptions import OperationalError as BrokerError
 
+from commands.backfill import backfill
 from commands.config import config
 from commands.coverage import coverage
 from commands.data import data
@@ -48,6 +49,7 @@ for group in (
 ):  # commands of their own
     cli.add_typer(group)
 _GROUPS = {
+    "backfill": backfill,
     "schedule": schedule,
     "jobs": jobs,
     "dead": dead,

@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks import (
     as_of,
+    backfill,
     budget,
     chaos,
     conformance,
@@ -42,6 +43,7 @@ _ALL = (
     overhead,
     budget,
     faults,
+    backfill,
     chaos,
     conformance,
     coverage,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from redis.exceptions import RedisError
 
 from commands.terminal import (
     FINDINGS,
@@ -17,6 +16,7 @@ from commands.terminal import (
     Interval,
     Json,
     Provider,
+    check_listed_names,
     err,
     fail,
     open_context,
@@ -25,16 +25,14 @@ from commands.terminal import (
     wake,
 )
 from ingest import providers
-from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
+from ingest.errors import FixRequest
 from ingest.market.records import DEFAULT_SINCE
 from ingest.market.times import parse_time
 from ingest.pipeline import status
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_call, first_in_reach, reach_in_words
-from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names, follow, plan_history, unfollow
 from ingest.pipeline.gaps_lookback import check_since
-from ingest.pipeline.instruments import check_listed, expand, is_pattern
-from ingest.providers.contract import Provider as ProviderFile
+from ingest.pipeline.instruments import expand, is_pattern
 from local.shown import status_table
 from tasks.by_hand import fetch_by_hand
 
@@ -79,7 +77,7 @@ def follow_series(
         check_since(context.settings, call.dataset, start, now)
     wanted = check_names(found, call.dataset, expand(context, found, given), interval)
     if not has_patterns:  # else they are from its own list
-        _check_listed(context, found, wanted)
+        check_listed_names(context, found, wanted)
     with context.sessions.begin() as session:
         names = follow(session, found, call.dataset, wanted, interval=call.interval, since=start, now=now)
         owed = 0
@@ -135,11 +133,3 @@ def _names_in(file: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise FixRequest(f"can't read {file}: {error}") from error
     return [name for name in (line.partition("#")[0].strip() for line in lines) if name]
-
-
-def _check_listed(context: Context, provider: ProviderFile, names: list[str]) -> None:
-    """Refuse a name that the provider does not list. If it can't be asked now, the farm will find out."""
-    try:
-        check_listed(context, provider, names)
-    except (TryAgain, SlowDown, BadData, RedisError) as error:
-        err.print(f"the names are not checked: {error}", soft_wrap=True)

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
 from redis.exceptions import RedisError
 
 from ingest import providers
-from ingest.errors import FixRequest
+from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
 from ingest.pipeline import workers
 from ingest.pipeline.context import Context
+from ingest.pipeline.instruments import check_listed
 from ingest.pipeline.terms import check_settings
+from ingest.providers.contract import Provider as ProviderFile
 from ingest.settings import settings
 from local.shown import console, plain
 from tasks import app as celery_app
@@ -73,3 +76,11 @@ def wake(context: Context) -> None:
         workers.wake_leader(context.redis)
     except (RedisError, FixRequest) as error:
         err.print(f"it begins when Redis can be reached: {error}", soft_wrap=True)
+
+
+def check_listed_names(context: Context, provider: ProviderFile, names: Sequence[str]) -> None:
+    """Refuse a name that the provider does not list. If it can't be asked now, the farm will find out."""
+    try:
+        check_listed(context, provider, names)
+    except (TryAgain, SlowDown, BadData, RedisError) as error:
+        err.print(f"the names are not checked: {error}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """The tables of the farm, as SQLAlchemy models. Importing this package registers every one of them."""
 
 from models.actions import Action
+from models.backfills import Backfill, BackfillJob
 from models.bars import Bar
 from models.books import Book
 from models.dead_letters import DeadLetter
@@ -23,6 +24,8 @@ __all__ = [
     "IN_FLIGHT",
     "Action",
     "Article",
+    "Backfill",
+    "BackfillJob",
     "Bar",
     "Base",
     "Book",

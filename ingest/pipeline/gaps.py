@@ -143,7 +143,7 @@ def check(context: Context, now: datetime, *, budget_s: float = BUDGET_S) -> Rep
 def _check_series(session: Session, owed: Owed, now: datetime, *, pending: Pending, room: int, report: Report) -> int:
     """Settle what is whole of a series and owe what is missing; return how many jobs that was."""
     days = LOOKS[owed.dataset](session, owed, now)
-    report.settled += _settle(session, owed, days, now)
+    report.settled += settle(session, owed, days, now)
     ask = f"{FETCH_PREFIX}{owed.facts.name}", owed.dataset, owed.instrument, owed.interval
     promised = pending.get(ask, Ranges(""))
     single = [one for day in reversed(days) for one in day.windows if not promised.touch(one.start, one.end)]
@@ -212,7 +212,7 @@ def _wait(day: DayGaps, now: datetime) -> timedelta:
     return min(wait, _YOUNG_WAIT) if day.day >= now.date() - DAY else wait
 
 
-def _settle(session: Session, owed: Owed, days: Sequence[DayGaps], now: datetime) -> int:
+def settle(session: Session, owed: Owed, days: Sequence[DayGaps], now: datetime) -> int:
     """Say of days what has been confirmed, and that they are whole; return how many are over with that."""
     judged = [
         one

@@ -15,13 +15,13 @@ from ingest.settings import BadSetting, Settings
 from models import Series, open_engine
 
 
-def check_since(config: Settings, dataset: str, since: datetime, now: datetime) -> None:
-    """Raise FixRequest for a series that is to begin before what is kept of its dataset."""
+def check_since(config: Settings, dataset: str, since: datetime, now: datetime, *, option: str = "--since") -> None:
+    """Raise FixRequest for what is to begin before what is kept of its dataset. `option` names where that was said."""
     days = _kept_days(config, dataset)
     if days and since < now - timedelta(days=days):
         raise FixRequest(
-            f"--since {since:%Y-%m-%d} lies before what is kept: {_setting(dataset)} is {days}; raise it (0: for ever),"
-            f" or begin on {now - timedelta(days=days):%Y-%m-%d} or later"
+            f"{option} {since:%Y-%m-%d} lies before what is kept: {_setting(dataset)} is {days}; raise it (0: for"
+            f" ever), or begin on {now - timedelta(days=days):%Y-%m-%d} or later"
         )
 
 

@@ -50,6 +50,18 @@ class Ranges:
         moments = [datetime.fromisoformat(one) for one in _MOMENT.findall(printed)]
         self._starts, self._ends = moments[::2], moments[1::2]
 
+    @classmethod
+    def of(cls, stretches: Iterable[tuple[datetime, datetime]]) -> Ranges:
+        """Return what these stretches hold together, in whatever order they come."""
+        made = cls("")
+        for start, end in sorted(stretches):
+            if made._ends and start <= made._ends[-1]:
+                made._ends[-1] = max(made._ends[-1], end)
+            else:
+                made._starts.append(start)
+                made._ends.append(end)
+        return made
+
     def hold(self, start: datetime, end: datetime) -> bool:
         """Say whether one of them holds all of `[start, end)`."""
         at = bisect_right(self._starts, start) - 1

@@ -38,6 +38,9 @@ from ingest.wire import Answer, Request
 from models import FetchLog
 
 _LENGTH = struct.Struct(">I")
+#: A row that was refused stands for one that its window must hold, unless it comes twice or belongs to another time.
+#: Its time may be what is broken: one in the future lies outside the window as well, and counts again.
+_STAND_FOR = {"duplicate_row": -1, "outside_window": -1, "timestamp_in_future": 1}
 
 #: A provider that has every bar has none of the hours in which it was down. When a gap is asked for this often, an hour
 #: and more after the first answer left it out, what an answer leaves out again counts as said: two such confirm it.
@@ -180,7 +183,8 @@ def _refused(
     if any(one.severity == "reject" for one in broken):
         refused.update(frame["answer"].to_list())
         refused.subtract(good["answer"].to_list())
-        refused.subtract({one.answer: one.rows for one in broken if one.rule == "duplicate_row"})
+        for one in broken:
+            refused[one.answer] += _STAND_FOR.get(one.rule, 0) * one.rows
     return refused
 
 

@@ -50,6 +50,15 @@ def test_ingest_prints_its_figures_once_all_rows_are_in_the_table() -> None:
 
 
 @pytest.mark.full
+def test_backfill_prints_its_figures_once_every_day_is_proven() -> None:
+    found = figures("backfill", "--symbols", "1", "--days", "4", "--their-days", "1", "--rounds", "1")
+    assert (found["rows"], found["their_rows"]) == (4 * 1_440, 1_440)
+    assert found["farm_rows_s"] > 0
+    for name in {"ccxt", "dlt"} - set(found["left_out"]):
+        assert found[f"ratio_{name}"] > 0, name
+
+
+@pytest.mark.full
 def test_ingest_measures_all_contestants_unless_it_is_told_which() -> None:
     found = figures("ingest", "--rows", "10000", "--rounds", "1")
     assert found["rows"] == 10_000

@@ -40,6 +40,7 @@ class InProcess:
 
     def __init__(self, ill: Context, nameless: Context, forwarder: Forwarder, sandbox: SandboxControl) -> None:
         self.sandbox = sandbox
+        self.context = ill
         self.sessions = ill.sessions
         self._ill, self._nameless, self._forwarder = ill, nameless, forwarder
         self._context = ill

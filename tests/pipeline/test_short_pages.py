@@ -60,6 +60,15 @@ def test_a_page_that_comes_twice_leaves_the_others_rows_missing(farm):
     assert {rule for rule, _, _ in farm.findings()} == {"duplicate_row", "missing_rows"}
 
 
+def test_a_page_of_another_time_leaves_its_own_rows_missing(farm):
+    farm.sandbox.arm("binance", "repeated_page")
+    farm.owe("binance", bars_call("BTC-USDT", minutes=60))
+    farm.owe("binance", bars_call("BTC-USDT", minutes=60, start=DAY + timedelta(hours=5)))
+    farm.run(within=LATER)
+    assert farm.findings() == [("missing_rows", "warn", 60), ("outside_window", "reject", 60)]
+    assert farm.value(STORED) == 120
+
+
 def test_a_row_that_was_rejected_is_not_also_missing(farm):
     farm.sandbox.arm("binance", "null_prices")
     farm.owe("binance", bars_call("BTC-USDT", minutes=60))

@@ -6,9 +6,16 @@ The servers are the module's own, so that restarting them disturbs nobody.
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 import pytest
 
+from ingest import providers
+from ingest.market.times import midnight
+from ingest.pipeline import backfill
+from ingest.pipeline.backfill_plan import check_ask
+from ingest.pipeline.backfill_status import progress_of
 from local.lock import hold
 from local.servers import Servers
 from local.state import make_home
@@ -16,7 +23,7 @@ from models import migrate
 from tests.conftest import statement, temporary_home
 from tests.tasks.conftest import noted
 from tests.tasks.farm import running_farm
-from tests.tasks.load import check_stored, owe_bars
+from tests.tasks.load import PAIRS, START, check_stored, owe_bars
 
 JOBS, MINUTES = 120, 30
 #: A step that met the outage several times waits up to a minute for its next try, and its job rests meanwhile.
@@ -42,7 +49,7 @@ def own_farm(own_servers, farm_sandbox):
 @pytest.fixture
 def empty_farm(own_farm, sandbox):
     """The module's farm, whose processes go on from test to test: none of what happens may end them."""
-    own_farm.rows("TRUNCATE jobs, dead_letters, bars, ledger, revisions, fetch_log")
+    own_farm.rows("TRUNCATE jobs, dead_letters, bars, ledger, revisions, fetch_log, backfills, backfill_jobs")
     return own_farm
 
 
@@ -146,3 +153,51 @@ def test_a_farm_started_before_redis_waits_for_it_and_says_so(empty_farm, away):
     worker.says("Cannot connect to redis")
     beat.says("beat_waits")
     away.valkey.start()
+
+
+def test_a_backfill_goes_on_after_everything_was_killed_and_asks_for_no_proven_day_again(empty_farm, own_servers):
+    farm, pairs = empty_farm, PAIRS[:2]
+    if not farm.processes:
+        farm.beat()
+        farm.worker()
+    farm.sandbox.arm("binance", "slow", times=None, args={"delay_s": 0.2})
+    with farm.context.sessions.begin() as session:
+        number, found = backfill.run(
+            session, farm.context.settings, twenty_days_of(pairs, farm), by="test", now=farm.now()
+        )
+    farm.wait_for("SELECT count(*) > 3 FROM jobs WHERE state = 'done'", within_s=60)
+    farm.stop()
+    assert "due" in farm.states()
+    proven = farm.rows("SELECT instrument, day FROM ledger JOIN series ON id = series_id WHERE state = 'verified'")
+    restart(own_servers.postgres, signal.SIGQUIT)
+    restart(own_servers.valkey, signal.SIGKILL)
+    farm.context.redis.flushall()
+    farm.sandbox.control("DELETE", "faults")
+    farm.sandbox.control("DELETE", "requests")
+
+    farm.processes.clear()
+    farm.beat()
+    farm.worker()
+    end_leases(farm)
+    farm.all_done(within_s=CONVERGED_S)
+    assert proven
+    asked = [parse_qs(one["query"]) for one in farm.sandbox.control("GET", "requests?log=1")[1]["log"]]
+    assert asked
+    assert not [one for one in asked for day in proven if touches(one, *day)]
+    check_stored(farm, found.rows, pairs=pairs)
+    with farm.context.sessions() as session:
+        order = backfill.find(session, number)
+        assert progress_of(session, farm.context.settings, order, farm.now()).is_proven
+
+
+def twenty_days_of(pairs, farm):
+    window = {"start": START, "end": START + timedelta(days=20), "interval": "1m", "mode": "missing"}
+    return check_ask(farm.context.settings, providers.get("binance"), "bars", pairs, now=farm.now(), **window)
+
+
+def touches(query, instrument, day):
+    """Say whether a request for klines asks for any minute of that day."""
+    if query.get("symbol") != [instrument.replace("-", "")] or "startTime" not in query:
+        return False
+    first, last = (datetime.fromtimestamp(int(query[name][0]) / 1000, UTC) for name in ("startTime", "endTime"))
+    return first < midnight(day) + timedelta(days=1) and midnight(day) <= last
