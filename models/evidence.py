@@ -15,7 +15,7 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from models.upsert import row_hash, staging_name, table_of
+from models.upsert import FROM_FILE, row_hash, staging_name, table_of
 
 #: A stretch is confirmed to be empty by an answer that was asked this long after it, at the earliest: a provider that
 #: is behind says twice in one minute that there is nothing yet.
@@ -60,15 +60,20 @@ _ASKED = """
 #: The answer says that the table holds other rows, and nobody asked because of that.
 _IS_NEWS = "excluded.state = 'suspect' AND NOT :heals"
 _DAY = "tstzrange(known.day::timestamp AT TIME ZONE 'UTC', (known.day + 1)::timestamp AT TIME ZONE 'UTC')"
-#: What a day is after an answer. A suspect one is whole again once answers that were asked for that cover it.
-_STATE = f"""CASE
+#: What a day is after an answer. A suspect one is whole again once answers that were asked for that cover it, an
+#: imported one once no row is there on a file's word alone. (Of observations older vintages stay: any answer does.)
+_STATE = """CASE
             WHEN excluded.state = 'suspect' THEN 'suspect'
-            WHEN known.state = 'suspect' AND NOT (:heals AND known.once + excluded.once @> {_DAY}) THEN 'suspect'
+            WHEN known.state = 'suspect' AND NOT (:heals AND known.once + excluded.once @> {day}) THEN 'suspect'
+            WHEN known.state = 'imported' AND {is_unproven} THEN 'imported'
             WHEN known.stored = known.final AND known.final + known.confirmed
                 >= coalesce(known.expected, excluded.expected) THEN
                 CASE WHEN known.stored = 0 THEN 'empty_confirmed' ELSE 'verified' END
             WHEN known.state IN ('verified', 'empty_confirmed') AND known.deleted_at IS NULL THEN known.state
             ELSE 'fetched' END"""
+_IS_UNPROVEN = f"""EXISTS (SELECT FROM {{dataset}} AS kept
+                WHERE kept.series_id = known.series_id AND kept.ts >= known.day::timestamp AT TIME ZONE 'UTC'
+                    AND kept.ts < (known.day + 1)::timestamp AT TIME ZONE 'UTC' AND kept.job_id = {FROM_FILE})"""
 
 
 def mend(session: Session, dataset: str, stretches: Sequence[Stretch]) -> int:
@@ -121,6 +126,8 @@ def _rows_of(table: str, alias: str, more: str) -> str:
 
 @cache
 def _note(dataset: str) -> TextClause:
+    is_unproven = "false" if dataset == "observations" else _IS_UNPROVEN.format(dataset=dataset)
+    state = _STATE.format(day=_DAY, is_unproven=is_unproven)
     return text(f"""
     WITH {_ASKED}, {_judged(dataset)}
     INSERT INTO ledger AS known
@@ -134,7 +141,7 @@ def _note(dataset: str) -> TextClause:
         twice = CASE WHEN {_IS_NEWS} THEN '{{}}' ELSE known.twice + known.once * excluded.once
             * tstzmultirange(tstzrange(NULL, excluded.answered_at - CAST(:confirm AS interval))) END,
         confirmed = CASE WHEN {_IS_NEWS} THEN 0 ELSE known.confirmed END,
-        state = {_STATE},
+        state = {state},
         note = CASE WHEN excluded.state = 'suspect' THEN 'the table holds other rows than were answered' END,
         next_at = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN NULL ELSE known.next_at END,
         attempts = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN 0 ELSE known.attempts END,
