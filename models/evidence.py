@@ -47,7 +47,8 @@ class Origin:
     heals: bool = False
 
 
-_ASKED = """
+#: The stretches, a row each, for the statements about them.
+ASKED = """
     asked AS MATERIALIZED (
         SELECT * FROM unnest(
             CAST(:series AS integer[]), CAST(:days AS date[]), CAST(:starts AS timestamptz[]),
@@ -82,12 +83,12 @@ def mend(session: Session, dataset: str, stretches: Sequence[Stretch]) -> int:
     Only where nothing can be missing in the answer: it has as many rows as are expected, or an earlier one, since the
     day became suspect, covered the stretch too. Comes before the write of the same answer, which is staged already.
     """
-    return int(session.execute(_mend(dataset), _parameters(stretches)).scalar_one())
+    return int(session.execute(_mend(dataset), parameters(stretches)).scalar_one())
 
 
 def count_anew(session: Session, dataset: str, stretches: Sequence[Stretch]) -> None:
     """Let the ledger's counts say what the table holds, of the suspect days among these. Comes after the write."""
-    session.execute(_count_anew(dataset), _parameters(stretches))
+    session.execute(_count_anew(dataset), parameters(stretches))
 
 
 def note(session: Session, dataset: str, stretches: Sequence[Stretch], origin: Origin) -> None:
@@ -96,10 +97,11 @@ def note(session: Session, dataset: str, stretches: Sequence[Stretch], origin: O
     One statement: it reads the stretches' rows again and hashes them, some 1 us a row.
     """
     said = {"job": origin.job_id, "payload": origin.payload_key, "heals": origin.heals, "confirm": CONFIRM_AFTER}
-    session.execute(_note(dataset), _parameters(stretches) | said)
+    session.execute(_note(dataset), parameters(stretches) | said)
 
 
-def _parameters(stretches: Sequence[Stretch]) -> dict[str, object]:
+def parameters(stretches: Sequence[Stretch]) -> dict[str, object]:
+    """Return what the statements about stretches are given."""
     return {
         "series": [one.series_id for one in stretches],
         "days": [one.day for one in stretches],
@@ -129,7 +131,7 @@ def _note(dataset: str) -> TextClause:
     is_unproven = "false" if dataset == "observations" else _IS_UNPROVEN.format(dataset=dataset)
     state = _STATE.format(day=_DAY, is_unproven=is_unproven)
     return text(f"""
-    WITH {_ASKED}, {_judged(dataset)}
+    WITH {ASKED}, {_judged(dataset)}
     INSERT INTO ledger AS known
         (series_id, day, expected, stored, final, state, once, job_id, payload_key, answered_at, updated_at)
     SELECT series_id, day, expected, 0, 0, CASE WHEN matches THEN 'fetched' ELSE 'suspect' END,
@@ -182,7 +184,7 @@ def _judged(dataset: str) -> str:
 def _mend(dataset: str) -> TextClause:
     same = " AND ".join(f"said.{name} = there.{name}" for name in table_of(dataset).primary_key.columns.keys())  # noqa: SIM118
     return text(f"""
-    WITH {_ASKED},
+    WITH {ASKED},
     said AS (
         SELECT series_id, day, starts, count(*) AS rows
         FROM ({_rows_of(staging_name(dataset), "said", "1")}) AS said GROUP BY series_id, day, starts
@@ -208,7 +210,7 @@ def _mend(dataset: str) -> TextClause:
 def _count_anew(dataset: str) -> TextClause:
     final = "there.is_final" if "is_final" in table_of(dataset).c else "true"
     return text(f"""
-    WITH {_ASKED},
+    WITH {ASKED},
     ill AS (
         SELECT DISTINCT ledger.series_id, ledger.day FROM ledger JOIN asked USING (series_id, day)
         WHERE ledger.state = 'suspect'

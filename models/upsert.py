@@ -303,7 +303,7 @@ def _standing(new: Any) -> dict[str, Any]:
         "once": case((is_imported, nothing), else_=LedgerDay.once),
         "twice": case((is_imported, nothing), else_=LedgerDay.twice),
         "next_at": case((is_imported, None), else_=LedgerDay.next_at),
-        "note": case((is_imported, None), else_=LedgerDay.note),
+        "note": case((and_(is_imported, LedgerDay.state != "suspect"), None), else_=LedgerDay.note),
         # The last evidence, which a file is not.
         "job_id": case((is_imported, LedgerDay.job_id), else_=new.job_id),
     }

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.archive import Place
 from ingest.errors import BadData
+from ingest.market.quality import RULES
 from ingest.market.quality import Finding as Found
 from ingest.market.records import DATASETS, Dataset
 from ingest.payloads import StoredAnswer, batch_key
@@ -40,6 +41,7 @@ from ingest.providers.contract import calendar_of
 from ingest.transport.retry import Policy, RetryLater, decide
 from models import Finding, Series, evidence
 from models.evidence import Stretch
+from models.imported import Odd, doubtful_days, not_answered
 from models.partitions import is_partition_missing
 from models.upsert import Written, copy_columns, stage, write_staged
 
@@ -105,13 +107,16 @@ class Ready:
     batch: Batch
     csv: bytes
     stretches: Sequence[Stretch]
+    #: some of the stretches' days hold other rows than were answered, or rows of files
+    is_doubtful: bool = False
 
     def write(self, session: Session) -> dict[str, Any]:
         """Write the batch and end the job, whose row this transaction has locked; return counts."""
         job, call, batch = self.job, self.call, self.batch
-        written = self._write_rows(session) if self.csv or self.stretches else Written(0, 0, 0)
-        if batch.findings:
-            note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), batch.findings)
+        findings = list(batch.findings)
+        written = self._write_rows(session, findings) if self.csv or self.stretches else Written(0, 0, 0)
+        if findings:
+            note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), findings)
         _owe_again(session, call, job, batch, self.policy)
         _ask_once_more(session, call, job, batch, self.policy)
         result = {
@@ -119,15 +124,17 @@ class Ready:
             "inserted": written.inserted,
             "updated": written.updated,
             "revised": written.revised,
-            "findings": len(batch.findings),
+            "findings": len(findings),
         }
         jobs.finish(session, job.id, job.attempt, result)
         return result
 
-    def _write_rows(self, session: Session) -> Written:
+    def _write_rows(self, session: Session, findings: list[Found]) -> Written:
         dataset, stretches = self.call.dataset, self.stretches
         heals = self.job.key.startswith(jobs.GAP_PREFIX) and bool(stretches)
         stage(session, dataset, BytesIO(self.csv))
+        if self.is_doubtful:
+            findings += odd_rows("not_answered", not_answered(session, dataset, stretches))
         mended = evidence.mend(session, dataset, stretches) if heals else 0
         written = write_staged(session, dataset) if self.csv else Written(0, 0, 0)
         if heals:
@@ -151,8 +158,20 @@ def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Read
     csv = rows_csv(call.dataset, job.id, frame, ids) if frame.height else b""
     facts = providers.get(name).facts
     calendars = {one.instrument: calendar_of(facts, one.instrument) for one in batch.covered}
-    days = stretches(batch.covered, call, ids, calendars, frame)
-    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv, days)
+    doubtful = _doubtful(context, call, batch, ids)
+    days = stretches(batch.covered, call, ids, calendars, frame, doubtful=doubtful)
+    is_doubtful = any(one.day in doubtful.get(one.series_id, ()) for one in days)
+    return Ready(job, call, name, policy_of(context.settings, name, job.send_options), batch, csv, days, is_doubtful)
+
+
+def _doubtful(context: Context, call: FetchCall, batch: Batch, ids: Mapping[str, int]) -> dict[int, set[date]]:
+    """Return the covered days, by series, whose rows are in doubt. Not of a live poll: that is a round trip less."""
+    if call.start is None or not batch.covered:
+        return {}
+    first, last = min(one.start for one in batch.covered), max(one.end for one in batch.covered)
+    series = {ids[one.instrument] for one in batch.covered}
+    with context.sessions() as session:
+        return doubtful_days(session, series, first.date(), last.date())
 
 
 def prepare(
@@ -203,6 +222,12 @@ class Source:
     dataset: Dataset
     job_id: int
     payload_key: str
+
+
+def odd_rows(rule: str, rows: Sequence[Odd]) -> list[Found]:
+    """Return stored or staged rows that break a rule as findings."""
+    known = RULES[rule]
+    return [Found(rule, known.severity, one.instrument, one.ts, one.rows, one.sample, known.meaning) for one in rows]
 
 
 def note_findings(session: Session, source: Source, findings: Sequence[Found]) -> None:
