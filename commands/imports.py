@@ -49,9 +49,7 @@ def run_import(
     instrument: Annotated[str | None, typer.Option(help="whose rows they are, where no column says so")] = None,
     columns: Columns = None,
     timezone: Annotated[str | None, typer.Option(help="of times without an offset: UTC, America/New_York ..")] = None,
-    epoch: Annotated[
-        Epoch | None, typer.Option(help="unit of times that are numbers since 1970")
-    ] = None,
+    epoch: Annotated[Epoch | None, typer.Option(help="unit of times that are numbers since 1970")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="read and check, write nothing")] = False,
     as_json: Json = False,
 ) -> None:

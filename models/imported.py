@@ -60,7 +60,7 @@ def not_taken(session: Session, dataset: str) -> list[Odd]:
 def _shown(alias: str) -> str:
     """Return the columns of `Odd` over rows of that alias."""
     said = f"(to_jsonb({alias}) - ARRAY['series_id', 'job_id', 'is_final', 'observed_at'])::text"
-    sample = f"array_to_string((array_agg({said} ORDER BY {alias}.ts))[:{_SHOWN}], E'\\n')"
+    sample = f"array_to_string((array_agg({said} ORDER BY {alias}.ts))[1:{_SHOWN}], E'\\n')"
     return f"series.instrument, count(*), min({alias}.ts), {sample}"
 
 
