@@ -6,6 +6,7 @@ needs a zone, a bare number its unit; a date is its midnight in UTC; what can't 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,25 +61,17 @@ class Clock:
         return pl.select(pl.when(counts.is_between(_FIRST_US, _LAST_US)).then(counts)).to_series().cast(_UTC_US)
 
     def complaint(self, column: pl.Series) -> str | None:
-        """Return what must be said of these moments before they can be read; None where nothing must."""
+        """Return what must be said of these moments before they can be read; None where one of them can be."""
         given = column.drop_nulls()
-        if not len(given):
+        if not len(given) or self.read(given).null_count() < len(given):
             return None
-        text = given.cast(pl.String)
-        is_number = text.str.contains(_NUMBER)
-        if is_number.any() and self.epoch is None:
-            return f"{text.filter(is_number)[0]} does not say its unit: --epoch s, ms, us or ns"
-        is_naive = isinstance(given.dtype, pl.Datetime) and given.dtype.time_zone is None
-        naive = text if is_naive else text.filter(text.str.contains(_ISO) & (text.str.len_bytes() > 10))
-        if not is_naive and given.dtype == pl.String:
-            naive = naive.filter(~naive.str.contains(_HAS_OFFSET))
-        elif not is_naive:
-            naive = naive.clear()
-        if len(naive) and self.timezone is None:
-            return f"{naive[0]} does not say its zone: --timezone UTC, or where its clock stands"
-        if self.read(given).null_count() == len(given):
-            return f"{text[0]!r} is no moment; accepted: {ACCEPTED.partition(' (')[0]}"
-        return None
+        first = given.cast(pl.String)[0]
+        if re.fullmatch(_NUMBER, first) and self.epoch is None:
+            return f"{first} does not say its unit: --epoch s, ms, us or ns"
+        is_clock = re.fullmatch(_ISO, first) is not None or isinstance(given.dtype, pl.Datetime)
+        if is_clock and not re.search(_HAS_OFFSET, first[10:]) and self.timezone is None:
+            return f"{first} does not say its zone: --timezone UTC, or where its clock stands"
+        return f"{first!r} is no moment; accepted: {ACCEPTED.partition(' (')[0]}"
 
     def _utc(self, naive: pl.Series) -> pl.Series:
         """Read a clock. An hour that comes twice, or never, is null: nobody can say which is meant."""
