@@ -19,6 +19,7 @@ from benchmarks import (
     coverage,
     faults,
     fetch,
+    importing,
     ingest,
     latency,
     mutation,
@@ -28,7 +29,10 @@ from benchmarks import (
     schedule,
 )
 
-_ALL = (ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance, coverage, mutation)
+_ALL = (
+    *(ingest, fetch, parse, scale, overhead, budget, latency, schedule, faults, conformance, coverage, mutation),
+    importing,
+)
 
 
 def main() -> int:

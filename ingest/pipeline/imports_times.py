@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -78,7 +77,7 @@ class Clock:
         at = naive.cast(pl.Datetime("us")).dt.replace_time_zone(self.timezone, ambiguous="null", non_existent="null")
         return at.dt.convert_time_zone("UTC")
 
-    def _of_text(self, column: pl.Series) -> Any:
+    def _of_text(self, column: pl.Series) -> pl.Series:
         counted = self._counted(column)
         groups = column.str.extract_groups(_ISO).struct.unnest()
         day, clock, seconds, sign, hours, minutes = (pl.col(name) for name in groups.columns)
@@ -94,7 +93,8 @@ class Clock:
         utc = (frame["naive"] - frame["east"]).dt.replace_time_zone("UTC")
         none = pl.Series([None] * len(utc), dtype=_UTC_US)
         there = none if self.timezone is None or not frame["is_naive"].any() else self._utc(frame["naive"])
-        return counted.zip_with(counted.is_not_null(), there.zip_with(frame["is_naive"], utc))
+        read_as_text: pl.Series = there.zip_with(frame["is_naive"], utc)
+        return counted.zip_with(counted.is_not_null(), read_as_text)
 
     def _counted(self, column: pl.Series) -> pl.Series:
         none = pl.Series([None] * len(column), dtype=_UTC_US)
@@ -112,4 +112,5 @@ class Clock:
         broken = numbers.str.extract(r"\.(\d+)").fill_null("").str.slice(0, places).str.pad_end(places, "0")
         part = broken.cast(pl.Int64, strict=False)
         signed = part.zip_with(~numbers.str.starts_with("-"), -part)
-        return (whole * factor + signed).cast(_UTC_US)
+        counts: pl.Series = whole * factor + signed
+        return counts.cast(_UTC_US)
