@@ -120,7 +120,8 @@ def _chunk(table: Table, lines: Sequence[str], first: int) -> Chunk:
             places.append(number)
         else:
             why = f"a line of {fields or 'unreadable'} fields in a file of {len(table.columns)} columns"
-            rejects.append(Reject(None, "wrong_shape", why, f"line {number}: {line[:_SHOWN]}"))
+            shown = line[:_SHOWN].replace("\0", "\\0")  # which PostgreSQL's text can't hold
+            rejects.append(Reject(None, "wrong_shape", why, f"line {number}: {shown}"))
     between = f"lines {first} to {first + len(lines) - 1} are no CSV"
     with _reading(table.file, between):
         frame = pl.read_csv(

@@ -116,6 +116,9 @@ def test_what_is_said_of_the_file_and_is_not_so_is_refused(farm, bring, tmp_path
         ("BTC-USDT,2024-03-05T00:01:00Z,1,3,1,2", "wrong_shape"),
         ("BTC-USDT,2024-03-05T00:01:00Z,1,3,1,2,7,8", "wrong_shape"),
         ('BTC-USDT,2024-03-05T00:01:00Z,1,3,1,2,"7', "wrong_shape"),
+        ("BTC-USDT,2024-03-05T00:01:00Z,1,3,1,2\0", "wrong_shape"),
+        ("BTC-USDT,2024-03-05T00:01:00Z,1,3,1,2,\0", "not_a_number"),
+        ("BTC-USDT\0,2024-03-05T00:01:00Z,1,3,1,2,7", "not_an_instrument"),
         ("BTC-USDT;2024-03-05T00:01:00Z;1;3;1;2;7", "wrong_shape"),
     ],
 )
