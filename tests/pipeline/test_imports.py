@@ -295,6 +295,30 @@ def test_trades_of_a_file_are_asked_for_whatever_their_numbers_say(farm, tmp_pat
     assert farm.value("SELECT count(*) FROM trades WHERE job_id < 0") == 0
 
 
+def test_imported_values_are_verified_by_an_answer_and_quotes_stay_unproven(farm, tmp_path):
+    call = {"dataset": "observations", "instruments": ["EUR-USD"], "start": "2024-03-04", "end": "2024-03-08"}
+    farm.owe("frankfurter", call)
+    farm.run()
+    values = {"dataset": "observations", "provider": "frankfurter"}
+    file = export(farm, tmp_path / "values.csv", **values, name="EUR-USD")
+    forget(farm)
+    quotes = tmp_path / "quotes.csv"
+    quotes.write_text("instrument,ts,bid,ask\nBTC-USDT,2024-03-05T00:00:00Z,1,2\n")
+    follow_trades(farm, "observations", provider="frankfurter", instrument="EUR-USD")
+    follow_trades(farm, "quotes")
+    count = bring(farm, file, **values).inserted
+    bring(farm, quotes, dataset="quotes")
+    farm.owe("frankfurter", call)
+    farm.run()
+    check(farm.context, NOW + timedelta(days=10))
+    states = "SELECT dataset, ledger.state, count(*) FROM ledger JOIN series ON id = series_id WHERE stored > 0"
+    assert sorted(farm.select(f"{states} GROUP BY 1, 2")) == [
+        ("observations", "verified", count),
+        ("quotes", "imported", 1),
+    ]
+    assert farm.value("SELECT count(*) FROM observations") == count
+
+
 def test_it_says_of_which_series_nobody_asks_the_provider(farm, day):
     done = bring(farm, day)
     assert unasked(farm.context, done) == ["BTC-USDT"]
