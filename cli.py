@@ -17,6 +17,7 @@ from commands.dead import dead
 from commands.farm import farm
 from commands.gaps import gaps
 from commands.health import health
+from commands.imports import imports
 from commands.instruments import instruments
 from commands.jobs import jobs
 from commands.keys import keys
@@ -39,6 +40,7 @@ for group in (
     series,
     instruments,
     data,
+    imports,
     health,
     providers,
     keys,

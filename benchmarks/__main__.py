@@ -23,6 +23,7 @@ from benchmarks import (
     faults,
     fetch,
     freshness,
+    importing,
     ingest,
     latency,
     mutation,
@@ -49,6 +50,7 @@ _ALL = (
     coverage,
     mutation,
     as_of,
+    importing,
 )
 
 

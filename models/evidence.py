@@ -15,7 +15,7 @@ from functools import cache
 from sqlalchemy import TextClause, text
 from sqlalchemy.orm import Session
 
-from models.upsert import row_hash, staging_name, table_of
+from models.upsert import FROM_FILE, row_hash, staging_name, table_of
 
 #: A stretch is confirmed to be empty by an answer that was asked this long after it, at the earliest: a provider that
 #: is behind says twice in one minute that there is nothing yet.
@@ -57,7 +57,8 @@ class Origin:
     heals: bool = False
 
 
-_ASKED = """
+#: The stretches, a row each, for the statements about them.
+ASKED = """
     asked AS MATERIALIZED (
         SELECT * FROM unnest(
             CAST(:series AS integer[]), CAST(:days AS date[]), CAST(:starts AS timestamptz[]),
@@ -85,15 +86,20 @@ _LEFT_OUT = text("""
 #: The answer says that the table holds other rows, and nobody asked because of that.
 _IS_NEWS = "excluded.state = 'suspect' AND NOT :heals"
 _DAY = "tstzrange(known.day::timestamp AT TIME ZONE 'UTC', (known.day + 1)::timestamp AT TIME ZONE 'UTC')"
-#: What a day is after an answer. A suspect one is whole again once answers that were asked for that cover it.
-_STATE = f"""CASE
+#: What a day is after an answer. A suspect one is whole again once answers that were asked for that cover it, an
+#: imported one once no row is there on a file's word alone. (Of observations older vintages stay: any answer does.)
+_STATE = """CASE
             WHEN excluded.state = 'suspect' THEN 'suspect'
-            WHEN known.state = 'suspect' AND NOT (:heals AND known.once + excluded.once @> {_DAY}) THEN 'suspect'
+            WHEN known.state = 'suspect' AND NOT (:heals AND known.once + excluded.once @> {day}) THEN 'suspect'
+            WHEN known.state = 'imported' AND {is_unproven} THEN 'imported'
             WHEN known.stored = known.final AND known.final + known.confirmed
                 >= coalesce(known.expected, excluded.expected) THEN
                 CASE WHEN known.stored = 0 THEN 'empty_confirmed' ELSE 'verified' END
             WHEN known.state IN ('verified', 'empty_confirmed') AND known.deleted_at IS NULL THEN known.state
             ELSE 'fetched' END"""
+_IS_UNPROVEN = f"""EXISTS (SELECT FROM {{dataset}} AS kept
+                WHERE kept.series_id = known.series_id AND kept.ts >= known.day::timestamp AT TIME ZONE 'UTC'
+                    AND kept.ts < (known.day + 1)::timestamp AT TIME ZONE 'UTC' AND kept.job_id = {FROM_FILE})"""
 
 
 def mend(session: Session, dataset: str, stretches: Sequence[Stretch]) -> int:
@@ -102,12 +108,12 @@ def mend(session: Session, dataset: str, stretches: Sequence[Stretch]) -> int:
     Only where nothing can be missing in the answer: it has as many rows as are expected, or an earlier one, since the
     day became suspect, covered the stretch too. Comes before the write of the same answer, which is staged already.
     """
-    return int(session.execute(_mend(dataset), _parameters(stretches)).scalar_one())
+    return int(session.execute(_mend(dataset), parameters(stretches)).scalar_one())
 
 
 def count_anew(session: Session, dataset: str, stretches: Sequence[Stretch]) -> None:
     """Let the ledger's counts say what the table holds, of the suspect days among these. Comes after the write."""
-    session.execute(_count_anew(dataset), _parameters(stretches))
+    session.execute(_count_anew(dataset), parameters(stretches))
 
 
 def note(session: Session, dataset: str, stretches: Sequence[Stretch], origin: Origin) -> None:
@@ -116,7 +122,7 @@ def note(session: Session, dataset: str, stretches: Sequence[Stretch], origin: O
     One statement: it reads the stretches' rows again and hashes them, some 1 us a row.
     """
     said = {"job": origin.job_id, "payload": origin.payload_key, "heals": origin.heals, "confirm": CONFIRM_AFTER}
-    session.execute(_note(dataset), _parameters(stretches) | said)
+    session.execute(_note(dataset), parameters(stretches) | said)
 
 
 def note_left_out(session: Session, spans: Sequence[Span]) -> None:
@@ -130,7 +136,8 @@ def note_left_out(session: Session, spans: Sequence[Span]) -> None:
     session.execute(_LEFT_OUT, asked)
 
 
-def _parameters(stretches: Sequence[Stretch]) -> dict[str, object]:
+def parameters(stretches: Sequence[Stretch]) -> dict[str, object]:
+    """Return what the statements about stretches are given."""
     return {
         "series": [one.series_id for one in stretches],
         "days": [one.day for one in stretches],
@@ -157,8 +164,10 @@ def _rows_of(table: str, alias: str, more: str) -> str:
 
 @cache
 def _note(dataset: str) -> TextClause:
+    is_unproven = "false" if dataset == "observations" else _IS_UNPROVEN.format(dataset=dataset)
+    state = _STATE.format(day=_DAY, is_unproven=is_unproven)
     return text(f"""
-    WITH {_ASKED}, {_judged(dataset)}
+    WITH {ASKED}, {_judged(dataset)}
     INSERT INTO ledger AS known
         (series_id, day, expected, stored, final, state, once, job_id, payload_key, answered_at, updated_at)
     SELECT series_id, day, expected, 0, 0, CASE WHEN matches THEN 'fetched' ELSE 'suspect' END,
@@ -170,7 +179,7 @@ def _note(dataset: str) -> TextClause:
         twice = CASE WHEN {_IS_NEWS} THEN '{{}}' ELSE known.twice + known.once * excluded.once
             * tstzmultirange(tstzrange(NULL, excluded.answered_at - CAST(:confirm AS interval))) END,
         confirmed = CASE WHEN {_IS_NEWS} THEN 0 ELSE known.confirmed END,
-        state = {_STATE},
+        state = {state},
         note = CASE WHEN excluded.state = 'suspect' THEN 'the table holds other rows than were answered' END,
         next_at = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN NULL ELSE known.next_at END,
         attempts = CASE WHEN {_IS_NEWS} AND known.state <> 'suspect' THEN 0 ELSE known.attempts END,
@@ -211,7 +220,7 @@ def _judged(dataset: str) -> str:
 def _mend(dataset: str) -> TextClause:
     same = " AND ".join(f"said.{name} = there.{name}" for name in table_of(dataset).primary_key.columns.keys())  # noqa: SIM118
     return text(f"""
-    WITH {_ASKED},
+    WITH {ASKED},
     said AS (
         SELECT series_id, day, starts, count(*) AS rows
         FROM ({_rows_of(staging_name(dataset), "said", "1")}) AS said GROUP BY series_id, day, starts
@@ -237,7 +246,7 @@ def _mend(dataset: str) -> TextClause:
 def _count_anew(dataset: str) -> TextClause:
     final = "there.is_final" if "is_final" in table_of(dataset).c else "true"
     return text(f"""
-    WITH {_ASKED},
+    WITH {ASKED},
     ill AS (
         SELECT DISTINCT ledger.series_id, ledger.day FROM ledger JOIN asked USING (series_id, day)
         WHERE ledger.state = 'suspect'

@@ -16,13 +16,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 from models.session import Base
 
 #: planned         owed, nothing was answered yet
+#: imported        rows from a file are there, which no answer has proven
 #: fetched         something was answered; not proven to be all
 #: verified        all that is expected is stored as it was answered, or what is missing is confirmed to be empty
 #: empty_confirmed nothing is there, and a second answer said so
 #: suspect         the table does not hold what was answered
 #: unavailable     it can't be had any more (beyond the provider's reach, a poll that was missed)
 #: retired         the provider is
-LEDGER_STATES = ("planned", "fetched", "verified", "empty_confirmed", "suspect", "unavailable", "retired")
+LEDGER_STATES = ("planned", "imported", "fetched", "verified", "empty_confirmed", "suspect", "unavailable", "retired")
 #: Nothing more is to be done for these.
 SETTLED = ("verified", "empty_confirmed", "unavailable", "retired")
 

@@ -1,10 +1,10 @@
 """The one write path: COPY into the connection's staging table, then one statement that upserts and keeps accounts.
 
 That statement resolves conflicts on the table's key: the later observation wins, an equal or older one changes
-nothing; a trade (article, post, action, observation) seen again as it was changes nothing either. In the same
-statement, old values of final rows become revisions, a bar that says the same as before remembers since when, and the
-ledger's days grow by what was really inserted. Rows and ledger days are written in key order, so that concurrent
-writers can't deadlock.
+nothing; a trade (article, post, action, observation) seen again as it was changes nothing either. What a provider has
+answered wins over what a file says, whichever came first. In the same statement, old values of final rows become
+revisions, a bar that says the same as before remembers since when, and the ledger's days grow by what was really
+inserted. Rows and ledger days are written in key order, so that concurrent writers can't deadlock.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    tuple_,
 )
 from sqlalchemy import Date as SqlDate
 from sqlalchemy.dialects.postgresql import distinct_on, insert
@@ -71,6 +72,8 @@ _IS_KNOWN = """
             )
     )
 """
+#: The `job_id` of rows that came from a file: no job brought them. Those of jobs are above it.
+FROM_FILE = -1
 #: Columns that say how a row came here, not what it says: a change in them alone is no revision.
 _PROVENANCE = ("observed_at", "job_id", "is_final", "known_since")
 
@@ -199,11 +202,14 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
 
 
 def _wins(dataset: str, table: Table, new: Any, *, read_anew: bool) -> Any:
-    """Say which rows that are there already give way."""
+    """Say which rows that are there already give way. An answer takes over a file's row that says the same."""
+    was, comes = ((one.job_id > FROM_FILE, one.observed_at) for one in (table.c, new))
+    is_newer = tuple_(*was) <= tuple_(*comes) if read_anew else tuple_(*was) < tuple_(*comes)
+    proves = and_(table.c.job_id == FROM_FILE, new.job_id > FROM_FILE)
+    changes = or_(proves, _differs(dataset, table, new))
     if not read_anew and dataset not in _ONLY_WHEN_CHANGED:
-        return table.c.observed_at < new.observed_at
-    is_newer = table.c.observed_at <= new.observed_at if read_anew else table.c.observed_at < new.observed_at
-    return and_(is_newer, _differs(dataset, table, new))
+        changes = or_(new.job_id > FROM_FILE, changes)
+    return and_(is_newer, changes)
 
 
 def _known_since(dataset: str, table: Table, new: Any) -> dict[str, Any]:
@@ -213,7 +219,7 @@ def _known_since(dataset: str, table: Table, new: Any) -> dict[str, Any]:
     """
     if "known_since" not in table.c:
         return {}
-    was = func.coalesce(table.c.known_since, table.c.observed_at)
+    was = func.least(func.coalesce(table.c.known_since, table.c.observed_at), new.observed_at)  # a file may be younger
     return {"known_since": case((_differs(dataset, table, new), None), else_=was)}
 
 
@@ -268,6 +274,7 @@ def _hash_delta(dataset: str) -> str:
 
 def _ledger(written: Any) -> Any:
     day = cast(func.timezone("UTC", written.c.ts), SqlDate).label("day")
+    is_from_file = func.max(written.c.job_id) == FROM_FILE
     days = (
         select(
             written.c.series_id,
@@ -275,29 +282,49 @@ def _ledger(written: Any) -> Any:
             func.count().filter(written.c.is_new),
             func.sum(written.c.final_delta),
             func.bit_xor(written.c.hash_delta),
-            func.max(written.c.job_id),
-            func.max(written.c.observed_at),
+            func.greatest(func.max(written.c.job_id), 0),
+            case((is_from_file, func.now()), else_=func.max(written.c.observed_at)),
+            case((is_from_file, "imported"), else_="fetched"),
         )
         .group_by(written.c.series_id, day)
         .order_by(written.c.series_id, day)
     )
-    columns = ["series_id", "day", "stored", "final", "hash", "job_id", "updated_at"]
+    columns = ["series_id", "day", "stored", "final", "hash", "job_id", "updated_at", "state"]
     counted = insert(LedgerDay).from_select(columns, days)
-    # A row that comes after all: which of the day's are missing must be found anew.
-    is_late = and_(counted.excluded.stored > 0, LedgerDay.confirmed > 0)
-    is_begun = LedgerDay.state.not_in(("planned", "unavailable"))
-    stays = and_(LedgerDay.deleted_at.is_(None), is_begun, not_(is_late))
     return counted.on_conflict_do_update(
         index_elements=["series_id", "day"],
         set_={
             "stored": LedgerDay.stored + counted.excluded.stored,
             "final": LedgerDay.final + counted.excluded.final,
             "hash": LedgerDay.hash.bitwise_xor(counted.excluded.hash),
-            "job_id": counted.excluded.job_id,
             "updated_at": counted.excluded.updated_at,
-            # What comes for a day that retention emptied is a new beginning: nobody has verified it.
-            "state": case((stays, LedgerDay.state), (LedgerDay.state == "suspect", "suspect"), else_="fetched"),
-            "confirmed": case((is_late, 0), else_=LedgerDay.confirmed),
             "deleted_at": None,
+            **_standing(counted.excluded),
         },
     ).cte("counted")
+
+
+def _standing(new: Any) -> dict[str, Any]:
+    """Return what the ledger says of a day's proof once rows have come. Those of a file take it away."""
+    is_imported = new.state == "imported"
+    # A row that comes after all: which of the day's are missing must be found anew.
+    is_late = and_(new.stored > 0, LedgerDay.confirmed > 0)
+    is_begun = LedgerDay.state.not_in(("planned", "unavailable"))
+    # What comes for a day that retention emptied is a new beginning: nobody has verified it.
+    stays = and_(LedgerDay.deleted_at.is_(None), is_begun, not_(is_late))
+    nothing = text("'{}'::tstzmultirange")
+    return {
+        "state": case(
+            (LedgerDay.state == "suspect", "suspect"),
+            (is_imported, "imported"),
+            (stays, LedgerDay.state),
+            else_="fetched",
+        ),
+        "confirmed": case((or_(is_imported, is_late), 0), else_=LedgerDay.confirmed),
+        "once": case((is_imported, nothing), else_=LedgerDay.once),
+        "twice": case((is_imported, nothing), else_=LedgerDay.twice),
+        "next_at": case((is_imported, None), else_=LedgerDay.next_at),
+        "note": case((and_(is_imported, LedgerDay.state != "suspect"), None), else_=LedgerDay.note),
+        # The last evidence, which a file is not.
+        "job_id": case((is_imported, LedgerDay.job_id), else_=new.job_id),
+    }

@@ -44,6 +44,8 @@ MAY_IMPORT = {
 INSIDE_FUNCTIONS = {
     ("commands/data.py", "commands.rows"): "polars, a sixth of a command's start, is for these commands alone",
     ("commands/replay.py", "ingest.pipeline.replay"): "the same: it loads polars",
+    ("commands/imports.py", "ingest.pipeline.imports"): "the same",
+    ("commands/imports.py", "ingest.pipeline.imports_times"): "the same",
     ("commands/coverage.py", "ingest.pipeline.scrub"): "the same",
     (
         "ingest/market/sessions.py",

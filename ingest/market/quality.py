@@ -93,6 +93,13 @@ RULES: Mapping[str, Rule] = {
     "missing_rows": Rule("warn", "The provider has a bar for every interval, and fewer came than the window holds."),
     "disagrees": Rule("warn", "Two providers' bars of the same time differ by more than the tolerance."),
     "altered": Rule("warn", "The table does not hold the rows that were written to it."),
+    "not_an_instrument": Rule("reject", "The name is no instrument's: capital letters and digits (BTC-USDT, AAPL)."),
+    "not_taken": Rule("reject", "The stored row says something else: a provider answered it, or a later file has it."),
+    "not_answered": Rule(
+        "warn",
+        "The provider's answer does not hold these rows of a file: they go once an answer that is asked for that, with"
+        " all rows that there must be or after this one, does not hold them either.",
+    ),
     "duplicate_row": Rule("warn", "The same row (instrument, time, trade) came more than once; the last is stored."),
 }
 

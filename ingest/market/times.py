@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
 
 from ingest.errors import FixRequest
 
 ACCEPTED = "2024-01-01, 2024-01-01T09:30, 2024-01-01T09:30:00Z or 2024-01-01T09:30:00+02:00 (no offset: UTC)"
 
+#: Units of times that are numbers since 1970.
+Epoch = Literal["s", "ms", "us", "ns"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 #: `fromisoformat` alone would also take 20240101 and week dates, which look like epoch numbers or typing errors.

@@ -21,6 +21,7 @@ from ingest import providers
 from ingest.market.calendars import expected_by_day
 from ingest.market.intervals import seconds_of
 from ingest.market.times import midnight
+from ingest.pipeline.gaps_days import DOUBTED
 from ingest.pipeline.gaps_owed import plan_days
 from ingest.pipeline.status import followed_series, is_late
 from ingest.providers.contract import calendar_of
@@ -38,7 +39,7 @@ _GRACE_INTERVALS, _MOST_GRACE = 2, timedelta(minutes=15)
 class SeriesCoverage:
     """A series' proof. `expected` and `proven` are rows of bars, days of other datasets; `gap_days` are unproven ones.
 
-    `suspect_days` and `unavailable_days` are among those. `age_s` is the newest row's age.
+    `suspect_days`, `imported_days` and `unavailable_days` are among those. `age_s` is the newest row's age.
     """
 
     provider: str
@@ -51,6 +52,7 @@ class SeriesCoverage:
     proven: int
     gap_days: int
     suspect_days: int
+    imported_days: int
     unavailable_days: int
     newest: datetime | None
     age_s: float | None
@@ -76,13 +78,14 @@ _DAYS = text("""
         sum(CASE WHEN dataset = 'bars' THEN coalesce(expected, stored) ELSE 1 END) AS expected,
         sum(CASE WHEN state IN ('verified', 'empty_confirmed')
                 THEN CASE WHEN dataset = 'bars' THEN coalesce(expected, stored) ELSE 1 END
-            WHEN state IN ('suspect', 'unavailable', 'retired') OR dataset <> 'bars' THEN 0
+            WHEN state IN ('suspect', 'imported', 'unavailable', 'retired') OR dataset <> 'bars' THEN 0
             ELSE least(final + confirmed, coalesce(expected, stored)) END) AS proven,
         count(*) FILTER (WHERE state NOT IN ('verified', 'empty_confirmed')) AS gap_days,
         count(*) FILTER (WHERE state = 'suspect') AS suspect_days,
+        count(*) FILTER (WHERE state = 'imported') AS imported_days,
         count(*) FILTER (WHERE state IN ('unavailable', 'retired')) AS unavailable_days
     FROM ledger JOIN series ON series.id = ledger.series_id
-    WHERE followed AND day >= :first AND day < :today
+    WHERE (followed OR state = 'imported') AND day >= :first AND day < :today
     GROUP BY series.id
 """)
 _TODAY = text("""
@@ -96,6 +99,8 @@ def coverage(
 ) -> list[SeriesCoverage]:
     """Return the coverage of each followed series, as `followed_series` orders them; of the `last` days where said.
 
+    Series that nobody follows are among them with the days that hold imported rows.
+
     What came to be owed since the last check of gaps counts: it is planned in the session, which the caller rolls back.
     Cost: one pass over the ledger's days of that time, and one index look-up a series for its newest row.
     """
@@ -106,7 +111,7 @@ def coverage(
     begun = {row.series_id: row for row in session.execute(_TODAY, {"today": today})}
     return [
         _of(series, newest, closed.get(series.id), begun.get(series.id), now)
-        for series, newest in followed_series(session)
+        for series, newest in followed_series(session, also=closed)
     ]
 
 
@@ -129,10 +134,11 @@ def _of(
         proven=proven,
         gap_days=gap_days,
         suspect_days=closed.suspect_days if closed else 0,
+        imported_days=closed.imported_days if closed else 0,
         unavailable_days=closed.unavailable_days if closed else 0,
         newest=newest,
         age_s=None if newest is None else max((now - newest).total_seconds(), 0.0),
-        is_late=is_late(series, newest, now),
+        is_late=series.followed and is_late(series, newest, now),
     )
 
 
@@ -148,5 +154,5 @@ def _today(series: Series, row: Row[Any], now: datetime) -> tuple[int, int, int,
         return 0, 0, 0, 0
     opens = expected_by_day(calendar_of(facts, series.instrument), series.interval, begins, until)
     expected = sum(count for _, count in opens)
-    proven = 0 if row.state == "suspect" else min(row.final + row.confirmed, expected)
+    proven = 0 if row.state in DOUBTED else min(row.final + row.confirmed, expected)
     return 1, expected, proven, int(proven < expected)

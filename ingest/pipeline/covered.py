@@ -72,16 +72,26 @@ def covered(
 
 
 def stretches(
-    found: Sequence[Covered], call: FetchCall, ids: Mapping[str, int], calendars: Mapping[str, str], good: pl.DataFrame
+    found: Sequence[Covered],
+    call: FetchCall,
+    ids: Mapping[str, int],
+    calendars: Mapping[str, str],
+    good: pl.DataFrame,
+    *,
+    doubtful: Mapping[int, set[date]],
 ) -> list[Stretch]:
     """Return the covered stretches day by day, with what the calendars (by instrument) expect of each.
 
-    Days on which nothing is expected are left out where no row came for them; of observations, all such days are.
+    Days on which nothing is expected are left out where no row came for them, unless they are among the `doubtful` (by
+    series), whose rows must not be there then; of observations, all days without rows are.
     """
     days = _days_with_rows(good)
     made: list[Stretch] = []
     for one in found:
-        made += _of_days(one, call, ids[one.instrument], calendars[one.instrument], days.get(one.instrument, set()))
+        series_id, with_rows = ids[one.instrument], days.get(one.instrument, set())
+        if call.dataset != "observations":
+            with_rows = with_rows | doubtful.get(series_id, set())
+        made += _of_days(one, call, series_id, calendars[one.instrument], with_rows)
     return sorted(made, key=lambda one: (one.series_id, one.day, one.start))
 
 

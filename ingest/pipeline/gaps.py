@@ -26,7 +26,7 @@ from ingest.market.intervals import seconds_of
 from ingest.pipeline.context import Context
 from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.follow import JOB_ROWS, JOB_SPAN
-from ingest.pipeline.gaps_days import DayGaps
+from ingest.pipeline.gaps_days import DOUBTED, DayGaps
 from ingest.pipeline.gaps_grid import grid_gaps
 from ingest.pipeline.gaps_owed import DAY, Owed, plan_days
 from ingest.pipeline.gaps_polls import settle_without_jobs
@@ -217,7 +217,7 @@ def settle(session: Session, owed: Owed, days: Sequence[DayGaps], now: datetime)
     judged = [
         one
         for one in days
-        if one.state != "suspect"
+        if one.state not in DOUBTED
         and (one.confirmed != one.known_confirmed or (one.is_whole and (one.is_over or one.attempts)))
     ]
     if judged:

@@ -17,6 +17,8 @@ from ingest.pipeline.gaps_owed import Owed
 from ingest.pipeline.gaps_windows import Window
 from models.ledger import SETTLED
 
+#: Rows are there, but not as answered, or on nobody's word: such a day is asked for whole.
+DOUBTED = ("suspect", "imported")
 _OPEN_DAYS = text(f"""
     SELECT day, expected, stored, final, confirmed, state, attempts, next_at, job_id, updated_at,
         once::text AS once, twice::text AS twice

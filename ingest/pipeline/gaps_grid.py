@@ -18,7 +18,7 @@ from ingest.market.calendars import expected_opens
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.times import midnight
 from ingest.pipeline.follow import JOB_ROWS
-from ingest.pipeline.gaps_days import DayGaps, open_days
+from ingest.pipeline.gaps_days import DOUBTED, DayGaps, open_days
 from ingest.pipeline.gaps_owed import DAY, Owed
 from ingest.pipeline.gaps_windows import Ranges, Window, missing_of, runs_of
 from models.evidence import CONFIRM_AFTER
@@ -57,7 +57,7 @@ def grid_gaps(session: Session, owed: Owed, now: datetime, *, waiting_too: bool 
     days = open_days(session, owed, now, most=most, waiting_too=waiting_too)
     settles = timedelta(seconds=owed.facts.settle_s + owed.facts.lag_s)
     clock = _Clock(now, now - settles - min(2 * width, _NEXT_POLL))
-    rows = _final_rows(session, owed, [one.day for one in days if one.stored and one.state != "suspect"])
+    rows = _final_rows(session, owed, [one.day for one in days if one.stored and one.state not in DOUBTED])
     return [_gaps_of(one, owed, width, clock, rows) for one in days]
 
 
@@ -74,7 +74,7 @@ def _gaps_of(row: Any, owed: Owed, width: timedelta, clock: _Clock, rows: set[da
     first = max(begins, owed.reach) if owed.reach is not None else begins
     said = (row.attempts, row.next_at, row.updated_at, row.stored, row.confirmed)
     is_over = past == ends and ends == owed.bounds(row.day, ends + DAY)[1]
-    if row.state == "suspect" or (row.stored == 0 and row.once == "{}" and is_over):
+    if row.state in DOUBTED or (row.stored == 0 and row.once == "{}" and is_over):
         count = max(row.expected or 0, row.stored)
         whole = [Window(first, past, count, row.attempts, row.job_id)] if first < past else []
         return DayGaps(row.day, row.state, whole, *said)

@@ -5,11 +5,12 @@ Cost: one index look-up a series for its newest row; counts come from the ledger
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import case, func, literal, select
+from sqlalchemy import case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from ingest import providers
@@ -67,8 +68,8 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     ]
 
 
-def followed_series(session: Session) -> list[tuple[Series, datetime | None]]:
-    """Return every followed series with the time of its newest row, ordered as above."""
+def followed_series(session: Session, *, also: Collection[int] = ()) -> list[tuple[Series, datetime | None]]:
+    """Return every followed series, and those with these ids, with the time of its newest row, ordered as above."""
     newest = case(
         {
             dataset: select(func.max(table.c.ts)).where(table.c.series_id == Series.id).scalar_subquery()
@@ -77,7 +78,8 @@ def followed_series(session: Session) -> list[tuple[Series, datetime | None]]:
         value=Series.dataset,
     )
     order = (Series.provider, Series.dataset, Series.instrument, Series.interval)
-    query = select(Series, newest).where(Series.followed).order_by(*order)
+    wanted = or_(Series.followed, Series.id.in_(also)) if also else Series.followed
+    query = select(Series, newest).where(wanted).order_by(*order)
     return [(series, at) for series, at in session.execute(query)]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.archive import Place
 from ingest.errors import BadData
+from ingest.market.quality import RULES
 from ingest.market.quality import Finding as Found
 from ingest.market.records import DATASETS, Dataset
 from ingest.payloads import StoredAnswer, batch_key
@@ -42,6 +43,7 @@ from ingest.providers.contract import calendar_of
 from ingest.transport.retry import Policy, RetryLater, decide
 from models import Finding, Series, agreement, evidence
 from models.evidence import Stretch
+from models.imported import Odd, doubtful_days, not_answered
 from models.partitions import is_partition_missing
 from models.upsert import Written, copy_columns, stage
 
@@ -110,15 +112,18 @@ class Ready:
     spans: Sequence[evidence.Span]
     #: None where there are no bars that others could have too
     arrival: Arrival | None = None
+    #: some of the stretches' days hold other rows than were answered, or rows of files
+    is_doubtful: bool = False
 
     def write(self, session: Session) -> dict[str, Any]:
         """Write the batch and end the job, whose row this transaction has locked; return counts."""
         job, call, batch = self.job, self.call, self.batch
-        written = self._write_rows(session) if self.csv or self.stretches else Written(0, 0, 0)
+        findings = list(batch.findings)
+        written = self._write_rows(session, findings) if self.csv or self.stretches else Written(0, 0, 0)
         if call.dataset == "observations" and self.spans:
             evidence.note_left_out(session, self.spans)
-        if batch.findings:
-            note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), batch.findings)
+        if findings:
+            note_findings(session, Source(self.provider, call.dataset, job.id, str(job.payload_key)), findings)
         _owe_again(session, call, job, batch, self.policy)
         _ask_once_more(session, call, job, batch, self.policy)
         result = {
@@ -126,16 +131,18 @@ class Ready:
             "inserted": written.inserted,
             "updated": written.updated,
             "revised": written.revised,
-            "findings": len(batch.findings),
+            "findings": len(findings),
         }
         jobs.finish(session, job.id, job.attempt, result)
         return result
 
-    def _write_rows(self, session: Session) -> Written:
+    def _write_rows(self, session: Session, findings: list[Found]) -> Written:
         dataset, stretches = self.call.dataset, self.stretches
         heals = self.job.key.startswith(jobs.GAP_PREFIX) and bool(stretches)
         rivals = reconcile.meet(session, self.arrival)
         stage(session, dataset, BytesIO(self.csv))
+        if self.is_doubtful:
+            findings += odd_rows("not_answered", not_answered(session, dataset, stretches))
         # An answer need not hold the older vintages of what it says: those must not go.
         can_mend = heals and dataset != "observations"
         mended = evidence.mend(session, dataset, stretches) if can_mend else 0
@@ -162,18 +169,32 @@ def _ready(context: Context, job: Leased, call: FetchCall, batch: Batch) -> Read
     csv = rows_csv(call.dataset, job.id, frame, ids) if frame.height else b""
     facts = providers.get(name).facts
     calendars = {one.instrument: calendar_of(facts, one.instrument) for one in batch.covered}
-    days = stretches(batch.covered, call, ids, calendars, frame)
+    doubtful = _doubtful(context, call, batch, ids)
+    days = stretches(batch.covered, call, ids, calendars, frame, doubtful=doubtful)
+    is_doubtful = any(one.day in doubtful.get(one.series_id, ()) for one in days)
     spans = [evidence.Span(ids[one.instrument], one.start, one.end, one.observed_at) for one in batch.covered]
     policy = policy_of(context.settings, name, job.send_options)
-    arrival = _arrival(context, job, call, frame, ids) if call.dataset == "bars" and csv else None
-    return Ready(job, call, name, policy, batch, csv, days, spans, arrival)
+    arrival = arrival_of(context, name, call, frame, ids, job.id) if call.dataset == "bars" and csv else None
+    return Ready(job, call, name, policy, batch, csv, days, spans, arrival, is_doubtful)
 
 
-def _arrival(context: Context, job: Leased, call: FetchCall, frame: pl.DataFrame, ids: Mapping[str, int]) -> Arrival:
-    provider, first, last = job.task.rpartition(".")[2], frame["ts"].min(), frame["ts"].max()
-    bounds = {"first": cast(datetime, first), "last": cast(datetime, last)}
+def arrival_of(
+    context: Context, provider: str, call: FetchCall, frame: pl.DataFrame, ids: Mapping[str, int], job_id: int = 0
+) -> Arrival:
+    """Return bars as what is compared with other providers' on arrival."""
+    first, last = cast(datetime, frame["ts"].min()), cast(datetime, frame["ts"].max())
     tolerances = reconcile.tolerances_of(context.settings)
-    return Arrival(provider, call.interval or "", ids, **bounds, job_id=job.id, tolerances=tolerances)
+    return Arrival(provider, call.interval or "", ids, first, last, job_id, tolerances)
+
+
+def _doubtful(context: Context, call: FetchCall, batch: Batch, ids: Mapping[str, int]) -> dict[int, set[date]]:
+    """Return the covered days, by series, whose rows are in doubt. Not of a live poll: that is a round trip less."""
+    if call.start is None or not batch.covered:
+        return {}
+    first, last = min(one.start for one in batch.covered), max(one.end for one in batch.covered)
+    series = {ids[one.instrument] for one in batch.covered}
+    with context.sessions() as session:
+        return doubtful_days(session, series, first.date(), last.date())
 
 
 def prepare(
@@ -226,6 +247,12 @@ class Source:
     dataset: Dataset
     job_id: int
     payload_key: str
+
+
+def odd_rows(rule: str, rows: Sequence[Odd]) -> list[Found]:
+    """Return stored or staged rows that break a rule as findings."""
+    known = RULES[rule]
+    return [Found(rule, known.severity, one.instrument, one.ts, one.rows, one.sample, known.meaning) for one in rows]
 
 
 def note_findings(session: Session, source: Source, findings: Sequence[Found]) -> None:

@@ -122,6 +122,13 @@ def test_as_of_reads_differ_in_what_was_corrected_and_in_nothing_else() -> None:
     assert found["before_rows_s"] > 0
 
 
+def test_import_prints_its_figures_once_every_row_is_stored() -> None:
+    found = figures("import", "--rows", "2000")
+    assert (found["stored"], found["again_changed"]) == (2_000, 0)
+    assert found["peak_mb"] > 50
+    assert found["rows_s"] > 0
+
+
 def test_a_stretch_holds_at_least_the_rows_asked_for_in_whole_jobs() -> None:
     assert [stretch(rows).rows for rows in (1, 5_000, 5_001, 400_000)] == [5_000, 5_000, 10_000, 400_000]
 
