@@ -65,6 +65,8 @@ def _section(facts: Facts) -> Iterator[str]:
     yield f"- how far back: {', '.join(reach) or 'all'}"
     for what, plan in facts.paid.items():
         yield f"- {what}: {plan}"
+    for what, why in facts.left_out.items():
+        yield f"- not asked for: {what}, because {why}"
     if facts.charge:
         yield f"- charges {facts.charge}"
     if facts.key is not None:

@@ -102,6 +102,8 @@ class Facts:
     adjustment: Literal["none", "splits", "all"] = "none"
     #: datasets that need more than the free plan, and what: `news: "All-in-One"`
     paid: Mapping[str, str] = field(default_factory=dict)
+    #: what it has that is not asked for, and why: `intraday bars: "each row is the day so far"`
+    left_out: Mapping[str, str] = field(default_factory=dict)
     #: what each row costs, where a request is not free: then it is asked nothing until a monthly cap is set
     charge: str | None = None
     #: other names that people know it by; the first is its former one where it was renamed
