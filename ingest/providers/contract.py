@@ -34,7 +34,8 @@ class Query:
     """What is wanted of one provider: a dataset of some instruments, in `[start, end)` UTC.
 
     No `start` means the newest rows only (a live poll), where `end` is now; quotes and books never have one. `interval`
-    is set for bars and None elsewhere.
+    is set for bars and None elsewhere. `has_key`: the provider's key goes with the requests, which may open a better
+    address; what `parse` reads is told by the request.
     """
 
     dataset: Dataset
@@ -42,6 +43,7 @@ class Query:
     interval: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    has_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
