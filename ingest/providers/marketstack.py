@@ -2,9 +2,10 @@
 
 Deliberately not here: `/intraday`, whose rows are no bars. Its documentation calls `open`, `high`, `low` those "of the
 asset on the current day" and `close` the "previous day's closing price", and its example (AAPL, 2024-09-27 16:00) has
-just these: 227.52 is the close of the day before. So `5m` and the like are refused as unknown intervals. Nor
-commodities, bonds, the v1 API, and the newer base https://api.apilayer.net/marketstack/v2, which can be set as the base
-URL and is unconfirmed.
+just these: 227.52 is the close of the day before. So `5m` and the like are refused as unknown intervals. Nor are its
+rows quotes: `date` is a mark of the interval's grid and no price's own time, and bid and ask are null without an
+agreement with IEX. Nor commodities, bonds, the v1 API, and the newer base https://api.apilayer.net/marketstack/v2,
+which can be set as the base URL and is unconfirmed.
 Invariant: prices are raw and `adjusted_close` is theirs, with all their digits; a request weighs as many of the month's
 requests as it names symbols.
 
@@ -77,6 +78,11 @@ facts = Facts(
     trading="XNYS",
     exchanges=EXCHANGES,
     paid={"quotes": "Professional"},
+    left_out={
+        "intraday rows as bars": "open, high and low are those of the day so far and close is the day before's",
+        "intraday rows as quotes": "their time is a mark of the grid and not that of the price, of whose market (IEX "
+        "alone, or all) nothing is said; `quotes` are its last prices",
+    },
 )
 
 #: What a code means. Source: docs, common API errors; those of older pages beside them.
