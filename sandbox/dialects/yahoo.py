@@ -28,6 +28,9 @@ _VALUES = ("open", "high", "low", "close", "volume")
 _YFINANCE = "https://github.com/ranaroussi/yfinance, autumn 2026"
 
 _BARS = Example("bars", "IBM", "1d", "2007-02-20T00:00:00Z", "2007-04-10T00:00:00Z")
+#: Real days, there where their wheel is.
+_INDEX = Example("bars", "IXIC.INDX", "1d", "2018-01-01T00:00:00Z", "2019-02-01T00:00:00Z")
+_OF_FILES = (_INDEX,) if "^IXIC" in SYMBOLS else ()
 _QUOTE = Example("quotes", "AAPL")
 _ACTIONS = Example("actions", "AAPL", "", "2014-01-01T00:00:00Z", "2021-01-01T00:00:00Z")
 
@@ -169,6 +172,7 @@ class Yahoo:
             Example("bars", "FB", "1d", "2012-05-01T00:00:00Z", "2013-04-01T00:00:00Z"),
             Example("bars", "EUR-USD", "1d", "2026-03-02T00:00:00Z", "2026-04-20T00:00:00Z"),
             Example("bars", "BTC-USD", "1h", "2026-06-01T00:00:00Z", "2026-06-15T00:00:00Z"),
+            *_OF_FILES,
             _QUOTE,
             Example("quotes", "BTC-USD"),
             Example("quotes", "GSPC.INDX"),
