@@ -61,11 +61,17 @@ beat_schedule: dict[str, dict[str, Any]] = {
     # The newest bars, the forming one included: twice a minute, so that a closed bar is final within 35 s.
     "binance-bars-1m": _live("binance", 30.0, dataset="bars", priority=3, expires_s=60, interval="1m"),
     "coinbase-bars-1m": _live("coinbase", 30.0, dataset="bars", priority=3, expires_s=60, interval="1m"),
+    "coinbase-advanced-bars-1m": _live(
+        "coinbase_advanced", 30.0, dataset="bars", priority=3, expires_s=60, interval="1m"
+    ),
     "kraken-bars-1m": _live("kraken", 60.0, dataset="bars", priority=3, expires_s=120, interval="1m"),
     # One pair a request, 30 requests for candles a minute: 20 pairs with both intervals.
     "bitfinex-bars-1m": _live("bitfinex", 60.0, dataset="bars", priority=3, expires_s=120, interval="1m"),
     "binance-bars-5m": _live("binance", 300.0, dataset="bars", priority=4, expires_s=300, interval="5m"),
     "coinbase-bars-5m": _live("coinbase", 300.0, dataset="bars", priority=4, expires_s=300, interval="5m"),
+    "coinbase-advanced-bars-5m": _live(
+        "coinbase_advanced", 300.0, dataset="bars", priority=4, expires_s=300, interval="5m"
+    ),
     "kraken-bars-5m": _live("kraken", 300.0, dataset="bars", priority=4, expires_s=300, interval="5m"),
     "bitfinex-bars-5m": _live("bitfinex", 300.0, dataset="bars", priority=4, expires_s=300, interval="5m"),
     # The newest 1,000 trades: polls overlap, and what is stored already costs nothing. Bitfinex: 15 requests a minute.

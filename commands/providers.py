@@ -17,8 +17,8 @@ from commands.terminal import Json, Provider, err, open_context, out, print_json
 from ingest import providers as provider_files
 from ingest.errors import FixRequest
 from ingest.pipeline import by_hand
+from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.entries import duration_s
-from ingest.pipeline.exchange import endpoint_of
 from ingest.pipeline.health_figures import ProviderReport, provider_reports
 from ingest.pipeline.terms import refuse_unusable
 from local.shown import one_line
@@ -54,7 +54,7 @@ def list_providers(
         err.print(f"how they are is not known: {said[0] if said else error}", soft_wrap=True)
     rows = []
     for name in provider_files.names():
-        has_key = endpoint_of(context, provider_files.get(name).facts, "").key is not None
+        has_key = bool(keys_of(context.settings, provider_files.get(name).facts))
         rows.append(provider_row(name, reports.get(name), has_key=has_key))
     if as_json:
         print_json(rows)

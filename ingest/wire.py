@@ -102,7 +102,8 @@ class Limit:
 class KeySpec:
     """Which credential a provider takes, and how. `env` names the variable it is read from, `also` older names of it.
 
-    `prefix` stands before the key where it is sent (`Bearer `).
+    `prefix` stands before the key where it is sent (`Bearer `). `datasets` are those it is sent with; empty: all.
+    `beside` is a second part without which the first is worth nothing: a crumb beside a cookie.
     """
 
     env: str
@@ -112,6 +113,13 @@ class KeySpec:
     where_to_get: str
     also: tuple[str, ...] = ()
     prefix: str = ""
+    datasets: tuple[str, ...] = ()
+    beside: KeySpec | None = None
+
+    @property
+    def parts(self) -> tuple[KeySpec, ...]:
+        """Return it, and its second part where it has one."""
+        return (self,) if self.beside is None else (self, self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +130,18 @@ class Key:
     name: str
     value: str = field(repr=False)
     prefix: str = ""
+    beside: Key | None = None
+
+    @property
+    def parts(self) -> tuple[Key, ...]:
+        """Return it, and its second part where it has one: both are sent, both are secrets."""
+        return (self,) if self.beside is None else (self, self.beside)
 
     @property
     def pool(self) -> str:
         """Return the name under which what this key uses is counted: the same everywhere, and not the key."""
-        return sha256(b"tickfarm pool " + self.value.encode()).hexdigest()[:_POOL_DIGITS]
+        values = " ".join(part.value for part in self.parts)
+        return sha256(b"tickfarm pool " + values.encode()).hexdigest()[:_POOL_DIGITS]
 
 
 @dataclass(frozen=True, slots=True)

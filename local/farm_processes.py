@@ -53,10 +53,10 @@ def farm_processes(
 
 def sandbox_settings() -> dict[str, str]:
     """Return the environment of a farm beside the sandbox: a key for whoever takes one, a cap for whoever charges."""
-    env = {}
+    env: dict[str, str] = {}
     for facts in (providers.get(name).facts for name in providers.names()):
         if facts.key is not None:
-            env[facts.key.env] = SANDBOX_KEY
+            env |= {part.env: SANDBOX_KEY for part in facts.key.parts}
         if facts.charge is not None:
             stated = [f"{one.amount} {one.unit}/{one.per_s}s" for one in facts.limits]
             env[f"{PROVIDERS}__{facts.name.upper()}__LIMITS"] = ", ".join([*stated, SANDBOX_CAP])

@@ -42,7 +42,8 @@ def limit_in_words(limit: Limit) -> str:
 
 
 def _overview(facts: Facts) -> tuple[str, ...]:
-    key = "none" if facts.key is None else f"`{facts.key.env}`{'' if facts.key.required else ' (optional)'}"
+    names = " and ".join(f"`{part.env}`" for part in facts.key.parts) if facts.key else "none"
+    key = names if facts.key is None or facts.key.required else f"{names} (optional)"
     limits = facts.limits if facts.key is None or facts.key.required else facts.keyless_limits or facts.limits
     free = "; ".join(limit_in_words(one) for one in limits) or "not stated: 60 requests a minute are used"
     return f"[{facts.name}](#{facts.name})", ", ".join(facts.datasets), key, free, facts.lifecycle
@@ -65,10 +66,14 @@ def _section(facts: Facts) -> Iterator[str]:
     yield f"- how far back: {', '.join(reach) or 'all'}"
     for what, plan in facts.paid.items():
         yield f"- {what}: {plan}"
+    for what, why in facts.left_out.items():
+        yield f"- not asked for: {what}, because {why}"
     if facts.charge:
         yield f"- charges {facts.charge}"
     if facts.key is not None:
-        yield f"- key `{facts.key.env}`{_also(' (or ', ', '.join(facts.key.also), ')')}: {facts.key.where_to_get}"
+        only = f" (for {', '.join(facts.key.datasets)})" if facts.key.datasets else ""
+        for part in facts.key.parts:
+            yield f"- key `{part.env}`{_also(' (or ', ', '.join(part.also), ')')}{only}: {part.where_to_get}"
     yield from _limits("limits", facts.limits)
     yield from _limits("limits without a key", facts.keyless_limits or ())
     for name, allowed in (facts.plans or {}).items():

@@ -55,7 +55,7 @@ def _text(value: Any) -> Any:
 
 def _key_specs() -> list[KeySpec]:
     keys = (providers.get(name).facts.key for name in providers.names())
-    return [key for key in keys if key is not None]
+    return [part for key in keys if key is not None for part in key.parts]
 
 
 def provider_terms(config: Settings) -> list[dict[str, Any]]:

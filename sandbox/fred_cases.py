@@ -31,10 +31,14 @@ EXAMPLES = (
     #: not archived
     Example("observations", "SP500", "", "2021-01-01T00:00:00Z", "2022-01-01T00:00:00Z"),
 )
-#: Real figures of two wheels, there where those are: a series that was revised back to 2014, a price with blanks.
+#: Real figures of two wheels, there where those are: a series that was revised back to 2014, a price with blanks, an
+#: index of shares, the accounts as of 2009, prices of three vintages.
 _OF_FILES = (
     Example("observations", "TTLCONS", "", "2010-01-01T00:00:00Z", "2017-01-01T00:00:00Z"),
     Example("observations", "DCOILWTICO", "", "2017-01-01T00:00:00Z", "2019-01-01T00:00:00Z"),
+    Example("observations", "NASDAQCOM", "", "2016-01-01T00:00:00Z", "2019-02-01T00:00:00Z"),
+    Example("observations", "PCECC96", "", "1959-01-01T00:00:00Z", "2010-01-01T00:00:00Z"),
+    Example("observations", "CPILFESL", "", "1980-01-01T00:00:00Z", "2019-01-01T00:00:00Z"),
 )
 
 

@@ -1,26 +1,46 @@
 """Real series of FRED's, read out of the files of two installed wheels; nothing where they are not installed.
 
 statsmodels ships two vintages of the Federal Reserve Bank of New York's nowcast, of 2016-06-29 and 2016-07-29 (BSD):
-29 series from 1985 on, 85 of their values revised between the two. arch ships the oil price and the VIX (NCSA), with
-blanks on holidays and no vintages. Deliberately not here: the packages themselves, which would import scipy; synthetic
+29 series from 1985 on, 85 of their values revised between the two; and five series of the national accounts from 1959
+on, as FRED had them on 2009-12-15 (public domain). arch ships (NCSA) the core consumer prices as published on
+2018-12-12, and without vintages the oil price and the VIX, with blanks on holidays, and the closes of two indices of
+shares, without their holidays. Deliberately not here: the packages themselves, which would import scipy; synthetic
 series (`fred_series.py`). Invariant: a value is the file's text.
 """
 
 import csv
-import gzip
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, distribution
-from pathlib import Path
+
+from sandbox.wheel_files import arch_rows, installed
 
 MISSING = "."
 VINTAGES = (date(2016, 6, 29), date(2016, 7, 29))
 _VINTAGE_FILES = "statsmodels/tsa/statespace/tests/results/frbny_nowcast/Nowcasting/data/US"
 _DAILY_FILES = {
-    "DCOILWTICO": ("Crude Oil Prices: West Texas Intermediate", "Dollars per Barrel", "arch/data/wti/wti.csv.gz"),
-    "VIXCLS": ("CBOE Volatility Index: VIX", "Index", "arch/data/vix/vix.csv.gz"),
+    "DCOILWTICO": (
+        *("Crude Oil Prices: West Texas Intermediate", "Dollars per Barrel"),
+        *("arch/data/wti/wti.csv.gz", "DCOILWTICO"),
+    ),
+    "VIXCLS": ("CBOE Volatility Index: VIX", "Index", "arch/data/vix/vix.csv.gz", "vix"),
+    "NASDAQCOM": ("NASDAQ Composite Index", "Index Feb 5, 1971=100", "arch/data/nasdaq/nasdaq.csv.gz", "Close"),
+    "SP500": ("S&P 500", "Index", "arch/data/sp500/sp500.csv.gz", "Close"),
+}
+_CORE_PRICES = ("CPILFESL", "arch/data/core_cpi/core-cpi.csv.gz")
+#: When the file's last month, November 2018, was published; the next release changed the seasonal factors.
+_CORE_PRICES_OF = date(2018, 12, 12)
+_ACCOUNTS = "statsmodels/datasets/macrodata/macrodata.csv"
+#: "Accessed December 15, 2009". Source: the docstring beside the file.
+_ACCOUNTS_OF = date(2009, 12, 15)
+#: The file's columns that are a quarterly series of FRED's as they stand, "Bil. of chained 2005 US$".
+_ACCOUNTS_IDS = {
+    "realgdp": "GDPC1",
+    "realcons": "PCECC96",
+    "realinv": "GPDIC1",
+    "realgovt": "GCEC1",
+    "realdpi": "DPIC96",
 }
 _QUARTER_ENDS = frozenset({3, 6, 9, 12})
 
@@ -42,14 +62,36 @@ class FileSeries:
 
 @lru_cache(maxsize=1)
 def file_series() -> dict[str, FileSeries]:
-    """Return the series by their ids, none of a wheel that is not installed."""
-    found = [*_nowcast(), *_daily()]
-    return {one.id: one for one in found}
+    """Return the series by their ids, none of a wheel that is not installed; one in two files has both's vintages."""
+    found: dict[str, FileSeries] = {}
+    for one in (*_accounts(), *_nowcast(), *_core_prices(), *_daily()):
+        found[one.id] = _joined(found[one.id], one) if one.id in found else one
+    return found
+
+
+def _joined(earlier: FileSeries, later: FileSeries) -> FileSeries:
+    """Return the later file's series with what was published before; a value that stayed is not published again."""
+    histories = dict(earlier.histories)
+    for day, history in later.histories.items():
+        known = histories.get(day, ())
+        histories[day] = (*known, *history[known[-1][1] == history[0][1] if known else 0 :])
+    return replace(later, histories=dict(sorted(histories.items())))
+
+
+def _accounts() -> Iterator[FileSeries]:
+    file = installed("statsmodels", _ACCOUNTS)
+    if file is None:
+        return
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    for column, name in _ACCOUNTS_IDS.items():
+        quarters = ((date(int(row["year"]), 3 * int(row["quarter"]) - 2, 1), row[column]) for row in rows)
+        known = {day: ((_ACCOUNTS_OF, value),) for day, value in quarters}
+        yield FileSeries(name, f"{name}, of the national accounts", "Quarterly", "As published", True, known)
 
 
 def _nowcast() -> Iterator[FileSeries]:
     """Yield the series of the two vintages. FRED dates a quarter by its first month, the files by its last."""
-    folder = _installed("statsmodels", _VINTAGE_FILES)
+    folder = installed("statsmodels", _VINTAGE_FILES)
     if folder is None:
         return
     published: dict[str, dict[date, list[tuple[date, str]]]] = {}
@@ -68,22 +110,22 @@ def _nowcast() -> Iterator[FileSeries]:
         yield FileSeries(name, f"{name}, a series of the nowcast", frequency, "As published", True, dated)
 
 
+def _core_prices() -> Iterator[FileSeries]:
+    name, place = _CORE_PRICES
+    values = _by_date(place, name)
+    if values:
+        known = {day: ((_CORE_PRICES_OF, value),) for day, value in values.items()}
+        yield FileSeries(name, "Consumer Prices Less Food and Energy", "Monthly", "As published", True, known)
+
+
 def _daily() -> Iterator[FileSeries]:
-    for name, (title, units, place) in _DAILY_FILES.items():
-        file = _installed("arch", place)
-        if file is None:
-            continue
-        histories: dict[date, History] = {}
-        for day_text, value in list(csv.reader(gzip.decompress(file.read_bytes()).decode().splitlines()))[1:]:
-            day = datetime.strptime(day_text, "%m/%d/%Y").date()  # noqa: DTZ007  a date has no zone
-            histories[day] = ((day + timedelta(days=1), value or MISSING),)
-        yield FileSeries(name, title, "Daily", units, False, histories)
+    for name, (title, units, place, column) in _DAILY_FILES.items():
+        values = _by_date(place, column)
+        if values:
+            histories = {day: ((day + timedelta(days=1), value or MISSING),) for day, value in values.items()}
+            yield FileSeries(name, title, "Daily", units, False, histories)
 
 
-def _installed(package: str, place: str) -> Path | None:
-    """Return where a package's file or folder lies, without importing it; None where it is not installed."""
-    try:
-        found = Path(str(distribution(package).locate_file(place)))
-    except PackageNotFoundError:
-        return None
-    return found if found.exists() else None
+def _by_date(place: str, column: str) -> dict[date, str]:
+    """Return a column of one of arch's files, by date; nothing where it is not installed."""
+    return {day: row[column] for day, row in arch_rows(place)}

@@ -1,6 +1,6 @@
 """The series that the sandbox's FRED has: their dates, and every value of each date with the day it was published.
 
-What the files of installed wheels hold is real (`fred_files.py`); of the four ids that are both, a `FredMarket` has
+What the files of installed wheels hold is real (`fred_files.py`); of the five ids that are both, a `FredMarket` has
 either. UNRATENSA is real, too: the unadjusted unemployment rate 1948 to 2016 of the Bureau of Labor Statistics (public
 domain), read out of the wheel `bokeh_sampledata`; only its days of publication are made up. All other values are
 synthetic functions of seed, series, date and vintage under the names of real series. How they are revised follows what
@@ -19,7 +19,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from hashlib import blake2b
 
-from sandbox.fred_files import MISSING, VINTAGES, FileSeries, History, file_series
+from sandbox.fred_files import MISSING, FileSeries, History, file_series
 
 _DAY = timedelta(days=1)
 _FRIDAY, _THURSDAY, _WEDNESDAY, _SATURDAY = 4, 3, 2, 5
@@ -229,13 +229,12 @@ class FredMarket:
 
 def _described(one: FileSeries) -> Series:
     """Return a file's series as FRED describes it; nothing of its values is made up."""
-    notes = (
-        "Real figures, as the Federal Reserve Bank of New York had them on two days." if one.is_archived else "Real."
-    )
+    first = min(history[0][0] for history in one.histories.values())
     return Series(
         *(one.id, one.title, one.frequency, one.units, min(one.histories), 0, 0, 0, _first_friday),
-        archived_from=VINTAGES[0] if one.is_archived else None,
-        notes=notes,
+        archived_from=first if one.is_archived else None,
+        shown_years=SERIES[one.id].shown_years if one.id in SERIES else None,
+        notes="Real figures, as they were known on the days of their vintages." if one.is_archived else "Real.",
     )
 
 

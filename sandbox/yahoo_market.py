@@ -1,7 +1,8 @@
 """What Yahoo lists in the sandbox: symbols, their sessions, bars, events and newest prices.
 
 IBM and FB have the real daily bars of the wheel `bokeh_sampledata` (`wiki_prices.py`), to 2013-03-01; neither was
-split since, so Yahoo's close is theirs. All else is synthetic and a function of seed, symbol and time: the prices of a
+split since, so Yahoo's close is theirs. `^IXIC` has those of the wheel `arch`, which are Yahoo's own of 1999 to 2018,
+where that is installed. All else is synthetic and a function of seed, symbol and time: the prices of a
 coin of `price_walk.py` within the sessions; AAPL's two splits are the real ones, its dividends are not.
 Deliberately not here: how a chart is printed (`dialects/yahoo.py`).
 Invariant: a bar opens within a session, at a multiple of its width from the session's open in the exchange's zone.
@@ -16,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from sandbox.listings import LISTED_SINCE_MS, LISTINGS
 from sandbox.price_walk import PriceWalk
+from sandbox.wheel_files import arch_rows
 from sandbox.wiki_prices import load_table
 
 DAY_S = 86_400
@@ -89,6 +91,11 @@ SYMBOLS = {
         Symbol("ETH-USD", "ETH-USD", "Ethereum USD", "CRYPTOCURRENCY", "CCC", "USD", "UTC", 0, 1440, "ETHUSD"),
     )
 }
+_COMPOSITE, _COMPOSITE_FILE = "^IXIC", "arch/data/nasdaq/nasdaq.csv.gz"
+if arch_rows(_COMPOSITE_FILE):
+    SYMBOLS[_COMPOSITE] = Symbol(
+        *(_COMPOSITE, "IXIC.INDX", "NASDAQ Composite", "INDEX", "NIM", "USD", _NEW_YORK, 570, 390, "")
+    )
 _SPLITS = {"AAPL": (("2014-06-09", "7", "1"), ("2020-08-31", "4", "1"))}
 #: Quarterly on the second Friday of February, May, August and November, growing by half a cent a year.
 _PAYERS = {"AAPL": 2013, "TSCO.L": 2018}
@@ -185,11 +192,14 @@ def _four(texts: Sequence[str]) -> tuple[str, str, str, str]:
 def _real_rows() -> dict[str, list[tuple[str, ...]]]:
     """Return per real symbol its rows: date, open, high, low, close, volume, adjusted close."""
     table = load_table()
-    return {
+    found: dict[str, list[tuple[str, ...]]] = {
         native: [(row.date, *row.cells[2:]) for row in table.of(native)]
         for native, symbol in SYMBOLS.items()
-        if not symbol.walk
+        if not symbol.walk and native != _COMPOSITE
     }
+    columns = ("Open", "High", "Low", "Close", "Volume", "Adj Close")
+    days = [(day.isoformat(), *(row[name] for name in columns)) for day, row in arch_rows(_COMPOSITE_FILE)]
+    return found | ({_COMPOSITE: days} if days else {})
 
 
 def _open_s(symbol: Symbol, day: date) -> int:

@@ -38,7 +38,7 @@ def shown(tmp_path):
 
 def test_every_setting_is_shown_once_and_by_default_as_a_default(shown):
     settings, terms = shown()
-    keys = {facts.key.env for name in providers.names() if (facts := providers.get(name).facts).key}
+    keys = {part.env for name in providers.names() if (key := providers.get(name).facts.key) for part in key.parts}
     expected = {name.upper() for name in Settings.model_fields} - {PROVIDERS}
     assert set(settings) == expected | keys | {"TICKFARM_HOME", "TICKFARM_ENV_FILE"}
     defaults = {name for name, (_, origin) in settings.items() if origin == "default"}

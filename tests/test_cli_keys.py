@@ -131,6 +131,21 @@ def test_of_several_keys_the_refused_one_is_told_from_the_others(keys, sessions)
     assert {row["variable"] for row in rows} == {f"{VARIABLE}S"}
 
 
+def test_both_parts_of_a_key_are_listed_each_with_where_to_get_it(sessions, monkeypatch):
+    yahoo = providers.get("yahoo").facts
+    missing = credential_list(read_settings(), [yahoo], Evidence())
+    assert [(one.variable, one.state) for one in missing] == [("YAHOO_COOKIE", "missing"), ("YAHOO_CRUMB", "missing")]
+    assert len({one.where_to_get for one in missing}) == 2
+    monkeypatch.setenv("YAHOO_COOKIE", SECRET)
+    monkeypatch.setenv("YAHOO_CRUMB", OTHER)
+    with sessions() as session:
+        found = credential_list(read_settings(), [yahoo], evidence(session))
+    assert [(one.variable, one.state) for one in found] == [("YAHOO_COOKIE", "present"), ("YAHOO_CRUMB", "present")]
+    assert len({one.pool for one in found}) == 1
+    assert SECRET not in f"{found}"
+    assert OTHER not in f"{found}"
+
+
 @pytest.mark.parametrize(("followed", "needed"), [({NAME}, True), ({"binance"}, False)])
 def test_a_required_key_is_needed_where_a_series_of_its_provider_is_followed(followed, needed):
     facts = replace(NASDAQ, key=replace(NASDAQ.key, required=True))

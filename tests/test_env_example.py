@@ -16,7 +16,8 @@ ONE_PROVIDERS = re.compile(rf"{PROVIDERS}__([A-Z_]+?)__([A-Z_]+)")
 
 def test_every_setting_and_every_providers_key_stands_in_it_and_nothing_else():
     settings = {name.upper() for name in Settings.model_fields} - {PROVIDERS}
-    keys = {key.env for key in (providers.get(name).facts.key for name in providers.names()) if key is not None}
+    specs = [key for key in (providers.get(name).facts.key for name in providers.names()) if key is not None]
+    keys = {part.env for key in specs for part in key.parts}
     # The first provider's shows the four forms that each has: one or several keys, here or in a file.
     first = "NASDAQ_DATA_LINK_API_KEY"
     assert first in keys

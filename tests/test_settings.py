@@ -268,6 +268,26 @@ def test_several_keys_that_are_allowed_share_the_jobs_and_each_is_a_pool(tmp_pat
     assert keys(config) == ["fourth-key", "fifth-key"]
 
 
+def test_a_key_of_two_parts_is_one_key_or_none_and_a_part_alone_is_refused(monkeypatch, env_file):
+    facts = providers.get("yahoo").facts
+    assert keys_of(read_settings(), facts) == ()
+    monkeypatch.setenv("YAHOO_COOKIE", "first-cookie")
+    with pytest.raises(BadSetting, match="YAHOO_COOKIE and YAHOO_CRUMB belong together: set one of each, or neither"):
+        keys_of(read_settings(), facts)
+    pools = set()
+    for crumb in ("first-crumb", "other-crumb"):
+        monkeypatch.setenv("YAHOO_CRUMB", crumb)
+        [key] = keys_of(read_settings(), facts)
+        assert [(part.name, part.value) for part in key.parts] == [("cookie", "first-cookie"), ("crumb", crumb)]
+        assert crumb not in repr(key)
+        pools.add(key.pool)
+    assert len(pools) == 2, "a new crumb is a new key, which no refusal of the old one holds"
+    monkeypatch.setenv("YAHOO_CRUMBS", "one,two")
+    monkeypatch.delenv("YAHOO_CRUMB")
+    with pytest.raises(BadSetting, match="set one of each"):
+        keys_of(read_settings(), facts)
+
+
 def test_a_list_of_one_key_needs_nobodys_leave(monkeypatch, env_file):
     monkeypatch.setenv("NASDAQ_DATA_LINK_API_KEYS", "only,")
     assert keys(read_settings()) == ["only"]

@@ -34,10 +34,10 @@ class FetchCall:
     end: datetime | None
     requests: tuple[Request, ...] = ()
 
-    def query(self, instruments: Sequence[str] | None = None) -> Query:
-        """Return the query the provider is asked."""
+    def query(self, instruments: Sequence[str] | None = None, *, has_key: bool = False) -> Query:
+        """Return the query the provider is asked, with its key or without."""
         chosen = self.instruments if instruments is None else tuple(instruments)
-        return Query(self.dataset, chosen, self.interval, self.start, self.end)
+        return Query(self.dataset, chosen, self.interval, self.start, self.end, has_key)
 
 
 def check_call(facts: Facts, kwargs: Mapping[str, Any]) -> FetchCall:

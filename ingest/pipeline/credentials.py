@@ -71,12 +71,13 @@ def evidence(session: Session) -> Evidence:
 
 
 def credential_list(config: Settings, every: Iterable[Facts], known: Evidence) -> list[Credential]:
-    """Return each credential of these providers, a row for each of several; providers that take none have no row."""
+    """Return each credential of these providers, a row for each of several and for each part of one; none for none."""
     found = []
     for facts in every:
         if facts.key is not None:
             pools = [key.pool for key in keys_of(config, facts)]
-            found += [_row(config, facts, facts.key, known, pool=pool) for pool in pools or [""]]
+            parts = facts.key.parts
+            found += [_row(config, facts, part, known, pool=pool) for pool in pools or [""] for part in parts]
     return found
 
 

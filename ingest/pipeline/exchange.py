@@ -85,14 +85,15 @@ class Exchanged:
     ended: list[Ended] = field(default_factory=list)
 
 
-def endpoint_of(context: Context, facts: Facts, base_url: str, *, turn: str = "") -> Endpoint:
-    """Return where the provider's requests go now, with its key if one is set, which no log line shows.
+def endpoint_of(context: Context, facts: Facts, base_url: str, *, dataset: str = "", turn: str = "") -> Endpoint:
+    """Return where the provider's requests for a dataset go now, with its key if one is set, which no log line shows.
 
-    `turn` chooses among several keys.
+    `turn` chooses among several keys. A key that is for some datasets only is sent with no other.
     """
-    endpoint = provider_endpoint(context.settings, name=facts.name, base_url=base_url, spec=facts.key, turn=turn)
-    if endpoint.key is not None:
-        register_secret(endpoint.key.value)
+    spec = facts.key if facts.key is None or not facts.key.datasets or dataset in facts.key.datasets else None
+    endpoint = provider_endpoint(context.settings, name=facts.name, base_url=base_url, spec=spec, turn=turn)
+    for part in () if endpoint.key is None else endpoint.key.parts:
+        register_secret(part.value)
     return endpoint
 
 
@@ -143,7 +144,9 @@ def exchange(
     come now. Raises Redis' errors: then nothing was sent.
     """
     context = line.context
-    endpoint = endpoint_of(context, line.provider.facts, line.terms.bases[0], turn=line.sender.job)
+    endpoint = endpoint_of(
+        context, line.provider.facts, line.terms.bases[0], dataset=line.dataset, turn=line.sender.job
+    )
     wait_s = context.client.ready_in_s()
     if wait_s > 0:
         return Exchanged(wait_s=wait_s, reason="all connections of the farm are in use")

@@ -26,7 +26,7 @@ from ingest.payloads import Packed, StoredAnswer, pack, payload_key
 from ingest.pipeline import dead_letters, jobs, provider_state
 from ingest.pipeline.calls import WITHOUT_HISTORY, FetchCall, check_call, within_reach
 from ingest.pipeline.context import Context
-from ingest.pipeline.exchange import Sender
+from ingest.pipeline.exchange import Sender, endpoint_of
 from ingest.pipeline.fetch_log import Asker, Ending, log_rows
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.parts import Part, can_be_split, part_job
@@ -134,7 +134,8 @@ def _build(context: Context, provider: Provider, call: FetchCall) -> list[Reques
     if call.end is None and (call.start is not None or call.dataset not in ("trades", *WITHOUT_HISTORY)):
         call = replace(call, end=now - timedelta(seconds=provider.facts.lag_s))
     call = within_reach(provider.facts, call, now)
-    return provider.build(call.query(instruments)) if instruments else []
+    has_key = endpoint_of(context, provider.facts, "", dataset=call.dataset).key is not None
+    return provider.build(call.query(instruments, has_key=has_key)) if instruments else []
 
 
 def _nothing_to_do(context: Context, job: Leased) -> Outcome:

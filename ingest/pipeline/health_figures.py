@@ -17,6 +17,7 @@ from ingest import providers
 from ingest.pipeline import quota
 from ingest.pipeline.backlog import look_at
 from ingest.pipeline.context import Context
+from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.exchange import endpoint_of
 from ingest.pipeline.health import FarmFigures, JobCounts, Judged, judge, judge_farm
 from ingest.pipeline.leader import LEADER_LOCK
@@ -163,7 +164,7 @@ def count_jobs(session: Session, now: datetime) -> JobCounts:
 def _asked(context: Context, name: str) -> _Asked:
     facts = providers.get(name).facts
     endpoint = endpoint_of(context, facts, "")
-    has_key = endpoint.key is not None
+    has_key = bool(keys_of(context.settings, facts))
     terms = terms_of(context.settings, facts, has_key=has_key)
     windows = windows_of(f"{name}:{endpoint.pool}", (*terms.limits, *terms.stated), at_once=facts.at_once)
     return _Asked(terms, endpoint.pool, has_key, windows)

@@ -95,7 +95,7 @@ def send(
     if unusable is not None:
         sent.left_wait_s, sent.left_reason, sent.is_left_for_all = DISABLED_WAIT_S, unusable, True
         return sent
-    has_key = endpoint_of(context, facts, "").key is not None
+    has_key = endpoint_of(context, facts, "", dataset=dataset).key is not None
     terms = terms_of(context.settings, facts, has_key=has_key, options=sender.options)
     deadline = time.monotonic() + terms.timeout_s
     line = Line(context, provider, dataset, terms, sender)

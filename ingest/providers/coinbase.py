@@ -1,7 +1,7 @@
 """Coinbase (Exchange REST API): bars, trades, quotes and books; keyless.
 
-Deliberately not here: the Advanced Trade API (other shapes under another host, where a provider's requests all go to
-one), statistics, WebSocket streams; what the pages mean (coinbase_parts/pages.py).
+Deliberately not here: the Advanced Trade API, which has other shapes under another host (coinbase_advanced.py),
+statistics, WebSocket streams; what the pages mean (coinbase_parts/pages.py).
 Invariant: numbers keep the digits they were sent with, and every time is UTC: candles count seconds, the rest is ISO
 text read to the microsecond.
 

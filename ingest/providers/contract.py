@@ -34,7 +34,8 @@ class Query:
     """What is wanted of one provider: a dataset of some instruments, in `[start, end)` UTC.
 
     No `start` means the newest rows only (a live poll), where `end` is now; quotes and books never have one. `interval`
-    is set for bars and None elsewhere.
+    is set for bars and None elsewhere. `has_key`: the provider's key goes with the requests, which may open a better
+    address; what `parse` reads is told by the request.
     """
 
     dataset: Dataset
@@ -42,6 +43,7 @@ class Query:
     interval: str | None = None
     start: datetime | None = None
     end: datetime | None = None
+    has_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Facts:
     volume: Literal["consolidated", "venue"] = "consolidated"
     #: datasets that need more than the free plan, and what: `news: "All-in-One"`
     paid: Mapping[str, str] = field(default_factory=dict)
+    #: what it has that is not asked for, and why: `intraday bars: "each row is the day so far"`
+    left_out: Mapping[str, str] = field(default_factory=dict)
     #: what each row costs, where a request is not free: then it is asked nothing until a monthly cap is set
     charge: str | None = None
     #: other names that people know it by; the first is its former one where it was renamed

@@ -17,17 +17,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import FixRequest, TickfarmError, UnknownName
 from ingest.market.intervals import SECONDS, bar_open, first_open, split_window
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.times import epoch_us, first_date, midnight
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.finnhub_parts import rows, symbols
+from ingest.providers.finnhub_parts import errors, rows, symbols
 from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: "Maximum value: 25000". Source: openapi, /stock/tick. Read at each `build`, so that a test can lower it.
@@ -41,8 +40,6 @@ NEWEST_BARS, NEWEST_DAYS = 5, 10
 NEWEST_NEWS_DAYS = 3
 #: Whether a date is UTC's or the exchange's is not documented, so days are asked for by both; New York is the latest.
 _WESTMOST = ZoneInfo("America/New_York")
-#: A reset further off than this can't be of a limit of a minute.
-_LONGEST_RESET_S = 3600.0
 
 _LIMITS = "https://finnhub.io/docs/api/rate-limit, autumn 2026"
 _PAID = "a market data plan"
@@ -83,8 +80,6 @@ facts = Facts(
 
 _CANDLES = {symbols.FX: "/forex/candle", symbols.CRYPTO: "/crypto/candle"}
 _COUNT, _TOTAL = (re.compile(rb'"%s"\s*:\s*(\d{1,9})\b' % name) for name in (b"count", b"total"))
-_LIMIT, _NO_KEY = re.compile(r"limit reached|too many requests"), re.compile(r"please sign ?up|api key|token")
-_NO_ACCESS = re.compile(r"access to this resource|premium")
 
 
 def build(query: Query) -> list[Request]:
@@ -122,10 +117,10 @@ def next_page(request: Request, answer: Answer) -> Request | None:
 def error_of(answer: Answer) -> TickfarmError | None:
     """Return the error in the answer: status first, then `{"error": ".."}`, then the zeros of an unknown symbol."""
     return (
-        _by_status(answer, _said(answer))
+        errors.by_status(answer, errors.said_in(answer))
         or answers.refusal(facts.name, answer)
-        or _in_a_200(answer)
-        or _unknown_symbol(answer)
+        or errors.in_a_200(answer)
+        or errors.unknown_symbol(answer)
         or answers.not_json(facts.name, answer)
     )
 
@@ -273,78 +268,3 @@ def _end(query: Query) -> datetime:
 def _seconds(name: str, moment: datetime) -> tuple[str, str]:
     """Return a bound in whole seconds, rounded up: `to` is a second before an end, so that no open is lost."""
     return name, str(-(-epoch_us(moment) // 1_000_000))
-
-
-def _said(answer: Answer) -> str:
-    """Return the text of an error, lower case: of `error`, or the body where it is not JSON. Never quoted."""
-    if 200 <= answer.status < 300:
-        text = answers.error_object(answer, b'"error"').get("error")
-        return str(text).lower() if text is not None else ""
-    return answer.body[:1000].decode(errors="replace").lower()
-
-
-def _by_status(answer: Answer, said: str) -> TickfarmError | None:
-    """429 without a key says "Please sign up" ("if your token field is empty": issues, 122)."""
-    if answer.status == 429 and _NO_KEY.search(said):
-        return _key_refused(answer)
-    error = answers.limit_or_outage(facts.name, answer)
-    if isinstance(error, SlowDown) and error.retry_after_s is None:
-        error.retry_after_s = _until_reset_s(answer)
-    if error is not None or answer.status not in (401, 403):
-        return error
-    if answer.body[:64].lstrip()[:1] == b"<":
-        text = f"{facts.name}: HTTP {answer.status} with an HTML page, as its CDN's bot check sends"
-        return TryAgain(text, provider=facts.name, status=answer.status)
-    # Once a 401, too: "You don't have access to this resource." (issues, 405).
-    return _key_refused(answer) if answer.status == 401 and not _NO_ACCESS.search(said) else _not_entitled(answer)
-
-
-def _in_a_200(answer: Answer) -> TickfarmError | None:
-    said = _said(answer)
-    if not said:
-        return None
-    if _LIMIT.search(said) and not _NO_KEY.search(said):
-        text = f"{facts.name} says slow down, in a 200"
-        return SlowDown(text, provider=facts.name, status=answer.status, retry_after_s=_until_reset_s(answer))
-    if _NO_ACCESS.search(said):
-        return _not_entitled(answer)
-    if _NO_KEY.search(said):
-        return _key_refused(answer)
-    text = f"{facts.name} refused {answer.request.path} in a 200; see the archived answer"
-    return FixRequest(text, provider=facts.name, status=200, instrument=answers.only_instrument(answer))
-
-
-def _key_refused(answer: Answer) -> KeyRefused:
-    text = f"{facts.name} does not accept the key; set FINNHUB_API_KEY to one of https://finnhub.io/dashboard"
-    return KeyRefused(text, provider=facts.name, status=answer.status)
-
-
-def _not_entitled(answer: Answer) -> FixRequest:
-    text = f"{facts.name}: the key's plan does not include {answer.request.path} for this symbol"
-    return FixRequest(text, provider=facts.name, status=answer.status, instrument=answers.only_instrument(answer))
-
-
-def _until_reset_s(answer: Answer) -> float | None:
-    """Return the seconds until X-Ratelimit-Reset, an epoch second, where it is there and can be one."""
-    text = answer.headers.get("x-ratelimit-reset", "")
-    if not re.fullmatch(r"\d{10}", text, re.ASCII):
-        return None
-    wait_s = int(text) - epoch_us(answer.received_at) / 1_000_000
-    return wait_s if 0.0 <= wait_s <= _LONGEST_RESET_S else None
-
-
-def _unknown_symbol(answer: Answer) -> UnknownName | None:
-    """Return the error that the zeros of an unknown symbol stand for: no price, and no time."""
-    if answer.request.path not in ("/quote", "/stock/bidask") or len(answer.body) > 1_000:
-        return None
-    try:
-        page: Any = answers.load(facts.name, answer, numbers_as_text=True)
-    except TickfarmError:
-        return None
-    cells = ("c", "t") if answer.request.path == "/quote" else ("a", "b", "t")
-    if type(page) is not dict or cells[0] not in page or not all(rows.is_zero(page.get(cell)) for cell in cells):
-        return None
-    given = answers.only_instrument(answer) or ""
-    unknown = UnknownName("instrument", given, ("those that /search finds",), provider=facts.name)
-    unknown.instrument, unknown.status = given, answer.status
-    return unknown

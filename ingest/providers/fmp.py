@@ -22,19 +22,18 @@ called "docs"; client fmpsdk (2026-08); OpenBB-finance/OpenBB openbb_fmp.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 
-from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import FixRequest, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import SECONDS
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.times import first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.fmp_parts import rows, symbols
+from ingest.providers.fmp_parts import dates, errors, rows, symbols
 from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: "maximum 250 records per request", pages 0 to 100. Source: docs, news. Read at each `build`: a test can lower it.
@@ -51,8 +50,6 @@ SERIES_DAYS = 90
 NEWEST_DAYS, NEWEST_SERIES_DAYS = 10, 180
 #: At most 1,000 records an answer, which weekly payments fill in nineteen years. Source: docs, dividends and splits.
 ACTION_PATHS = ("/dividends", rows.SPLITS)
-#: "Bandwidth Limit Reach": what is used in 30 days; nothing says when enough of it is over.
-BANDWIDTH_WAIT_S = 6 * 3600.0
 
 _PRICING = "https://site.financialmodelingprep.com/developer/docs/pricing, autumn 2026"
 
@@ -93,12 +90,6 @@ facts = Facts(
     aliases=("financialmodelingprep",),
 )
 
-_LIMIT, _BANDWIDTH = re.compile(r"limit reach"), re.compile(r"bandwidth")
-_KEY = re.compile(r"invalid api key|api key missing|suspended")
-_PLAN = re.compile(
-    r"restricted endpoint|premium|special endpoint|exclusive endpoint|subscription|upgrade|legacy endpoint"
-)
-
 
 def build(query: Query) -> list[Request]:
     """Return the requests, by dates: of daily bars one, of others one for as many days as an answer surely holds.
@@ -131,14 +122,14 @@ def next_page(request: Request, answer: Answer) -> Request | None:
 
 def error_of(answer: Answer) -> TickfarmError | None:
     """Return the error in the answer: an outage, its text (limits first), the status, a symbol that does not exist."""
-    said = _said(answer)
+    said = errors.said_in(answer)
     outage = answers.limit_or_outage(facts.name, answer)
     return (
         (outage if isinstance(outage, TryAgain) else None)
-        or (_limit(said, answer) if _LIMIT.search(said) else None)
+        or (errors.limit(said, answer) if errors.LIMIT.search(said) else None)
         or outage
-        or _refused(said, answer)
-        or _unknown_symbol(answer)
+        or errors.refused(said, answer)
+        or errors.unknown_symbol(answer)
         or answers.not_json(facts.name, answer)
     )
 
@@ -210,20 +201,20 @@ def _bars(name: str, query: Query) -> Iterator[Request]:
         path, symbol = "/historical-price-eod/full", ("symbol", symbols.native_symbol(name))
         if query.start is None:
             span = (end - timedelta(days=NEWEST_DAYS)).date(), end.date()
-            yield Request(path, (symbol, *_dates(*span)), (), (name,))
+            yield Request(path, (symbol, *dates.bounds(*span)), (), (name,))
             return
-        for first, last in _parts(first_date(query.start), _last_date(query.start, end), DAILY_DAYS):
-            bounds = max(query.start, _midnight(first, UTC)), min(end, _midnight(last, UTC) + timedelta(days=1))
-            yield Request(path, (symbol, *_dates(first, last)), (), (name,), 1, *_ordered(bounds, query.start, end))
+        for first, last in dates.parts(first_date(query.start), dates.last_date(query.start, end), DAILY_DAYS):
+            covered = dates.covered(first, last, query.start, end)
+            yield Request(path, (symbol, *dates.bounds(first, last)), (), (name,), 1, *covered)
         return
     path, symbol = f"/historical-chart/{native}", ("symbol", symbols.us_share(name, "intraday bars"))
     if query.start is None:
         back = timedelta(seconds=5 * SECONDS[query.interval])
         span = (end - back).astimezone(rows.NEW_YORK).date(), end.astimezone(rows.NEW_YORK).date()
-        yield Request(path, (symbol, *_dates(*span)), (), (name,))
+        yield Request(path, (symbol, *dates.bounds(*span)), (), (name,))
         return
-    for first, last, start, until in _local_parts(query.start, end, INTRADAY_DAYS[query.interval], rows.NEW_YORK):
-        yield Request(path, (symbol, *_dates(first, last)), (), (name,), 1, start, until)
+    for first, last, start, until in dates.local_parts(query.start, end, INTRADAY_DAYS[query.interval], rows.NEW_YORK):
+        yield Request(path, (symbol, *dates.bounds(first, last)), (), (name,), 1, start, until)
 
 
 def _news(name: str, query: Query) -> Iterator[Request]:
@@ -237,8 +228,8 @@ def _news(name: str, query: Query) -> Iterator[Request]:
     if name == "ARTICLES":
         said = f"{facts.name} has the newest of its own articles only: poll ARTICLES, without start and end"
         raise FixRequest(said, provider=facts.name, instrument=name)
-    for first, last, start, until in _local_parts(query.start, _end(query), NEWS_DAYS, rows.NEWS_ZONE):
-        yield Request(path, (*named, *_dates(first, last), *paged), (), (name,), 1, start, until)
+    for first, last, start, until in dates.local_parts(query.start, _end(query), NEWS_DAYS, rows.NEWS_ZONE):
+        yield Request(path, (*named, *dates.bounds(first, last), *paged), (), (name,), 1, start, until)
 
 
 def _series(names: tuple[str, ...], query: Query) -> Iterator[Request]:
@@ -249,102 +240,12 @@ def _series(names: tuple[str, ...], query: Query) -> Iterator[Request]:
     for group in groups:
         named = (("name", symbols.INDICATORS[group[0]]),) if group[0] in symbols.INDICATORS else ()
         path = "/economic-indicators" if named else "/treasury-rates"
-        for first, last in _parts(first_date(start), _last_date(start, end), SERIES_DAYS):
-            bounds = max(start, _midnight(first, UTC)), min(end, _midnight(last, UTC) + timedelta(days=1))
-            span = _ordered(bounds, start, end) if query.start is not None else (None, None)
-            yield Request(path, (*named, *_dates(first, last)), (), group, 1, *span)
-
-
-def _dates(first: date, last: date) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return the bounds; both are included."""
-    return ("from", first.isoformat()), ("to", last.isoformat())
-
-
-def _last_date(start: datetime, end: datetime) -> date:
-    """Return the last date whose midnight is in the window, or where there is none its first one, to be cut again."""
-    return max(first_date(start), first_date(end) - timedelta(days=1))
-
-
-def _parts(first: date, last: date, days: int) -> Iterator[tuple[date, date]]:
-    while first <= last:
-        until = min(last, first + timedelta(days=days - 1))
-        yield first, until
-        first = until + timedelta(days=1)
-
-
-def _local_parts(
-    start: datetime, end: datetime, days: int, zone: tzinfo
-) -> Iterator[tuple[date, date, datetime, datetime]]:
-    """Yield adjoining parts of a window with the dates that hold them in a zone."""
-    last = (end - timedelta(microseconds=1)).astimezone(zone).date()
-    for first, until in _parts(start.astimezone(zone).date(), last, days):
-        after = _midnight(until + timedelta(days=1), zone)
-        yield first, until, max(start, _midnight(first, zone)), min(end, after)
-
-
-def _midnight(day: date, zone: tzinfo) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
-
-
-def _ordered(bounds: tuple[datetime, datetime], start: datetime, end: datetime) -> tuple[datetime, datetime]:
-    """Return the bounds, or the whole window where it holds no midnight at all."""
-    return bounds if bounds[0] < bounds[1] else (start, end)
+        for first, last in dates.parts(first_date(start), dates.last_date(start, end), SERIES_DAYS):
+            span = dates.covered(first, last, start, end) if query.start is not None else (None, None)
+            yield Request(path, (*named, *dates.bounds(first, last)), (), group, 1, *span)
 
 
 def _end(query: Query) -> datetime:
     if query.end is None:
         raise FixRequest(f"{facts.name}: a query of {query.dataset} needs an end", provider=facts.name)
     return query.end
-
-
-def _said(answer: Answer) -> str:
-    """Return an error's text, lower case: of the object, or the body where it is no JSON. Never quoted."""
-    body = answer.body.lstrip()
-    if body[:1] == b"[" or (200 <= answer.status < 300 and body[:1] == b"<"):
-        return ""
-    if body[:1] == b"{":
-        found = answers.error_object(answer, b'"')
-        text = found.get("Error Message", found.get("error"))
-        return str(text).lower() if text is not None else ""
-    return body[:1000].decode(errors="replace").lower()
-
-
-def _limit(said: str, answer: Answer) -> SlowDown:
-    """Return the wait of a spent quota. A day's is told by our own count of it, so it names none."""
-    if _BANDWIDTH.search(said):
-        text = f"{facts.name}: the bandwidth of 30 days is used up"
-        return SlowDown(text, provider=facts.name, status=answer.status, retry_after_s=BANDWIDTH_WAIT_S)
-    text = f"{facts.name}: the plan's calls are used up"
-    wait = answers.retry_after_s(answer.headers)
-    return SlowDown(text, provider=facts.name, status=answer.status, retry_after_s=wait)
-
-
-def _refused(said: str, answer: Answer) -> TickfarmError | None:
-    """Return what a status or a text refuses: the key, a part of the plan (of a symbol even), or the request."""
-    status, only = answer.status, answers.only_instrument(answer)
-    if status == 403 and answer.body[:64].lstrip()[:1] == b"<":
-        text = f"{facts.name}: HTTP 403 with an HTML page, as its CDN's bot check sends"
-        return TryAgain(text, provider=facts.name, status=status)
-    if status == 401 or _KEY.search(said):
-        text = f"{facts.name} does not accept the key; set FMP_API_KEY to one of its dashboard"
-        return KeyRefused(text, provider=facts.name, status=status)
-    if status == 402 or _PLAN.search(said):
-        text = (
-            f"{facts.name}: the key's plan does not include {answer.request.path} for this symbol or these parameters"
-        )
-        return FixRequest(text, provider=facts.name, status=status, instrument=only)
-    refusal = answers.refusal(facts.name, answer)
-    if refusal is None and said and answer.body.lstrip()[:1] == b"{":
-        text = f"{facts.name} refused {answer.request.path} in a 200; see the archived answer"
-        return FixRequest(text, provider=facts.name, status=status, instrument=only)
-    return refusal
-
-
-def _unknown_symbol(answer: Answer) -> UnknownName | None:
-    """A quote of a symbol that does not exist is an empty list; of bars that is a window without any."""
-    if answer.request.path != "/quote" or answer.body.strip() != b"[]":
-        return None
-    given = answers.only_instrument(answer) or ""
-    unknown = UnknownName("instrument", given, ("those that /search-symbol finds",), provider=facts.name)
-    unknown.instrument, unknown.status = given, answer.status
-    return unknown

@@ -14,18 +14,16 @@ clients saw (alex9smith/gdelt-doc-api issues 22, 26 and 28; koala73/worldmonitor
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, UnknownName
 from ingest.market.records import Parsed
 from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
+from ingest.providers.gdelt_parts import articles, errors
 from ingest.wire import Answer, Limit, Request
 
 #: "Up to 250 results", 75 without it. Source: debut, MAXRECORDS. Read at each `build`, so that a test can lower it.
@@ -60,37 +58,10 @@ facts = Facts(
 
 _PATH = "/api/v2/doc/doc"
 _SHORTEST_WORD = 3
-#: GDELT's own grid, and so how far rounding may move an article's time.
-_GRID = timedelta(minutes=15)
 #: "Only articles published after this" and "before this": whether a bound is itself included is not said, so a second
 #: more is asked for at both ends, and what it brings is cut.
 _SLACK = timedelta(seconds=1)
-_COMPACT = "%Y%m%d%H%M%S"
-_SEEN = re.compile(r"\d{8}T\d{6}Z", re.ASCII)
 _NATIVE = re.compile(r'[a-z0-9]+|"[a-z0-9]+(?: [a-z0-9]+)+"', re.ASCII)
-_ARTICLE_SHAPE = "expected an object with a url, a seendate like 20260105T123000Z, and texts or nulls"
-_COLUMNS = ("ts", "article_id", "title", "url", "source", "language", "instruments")
-_CROWDED = "an answer is full of articles of this quarter of an hour, and those beyond it can't be asked for"
-
-_RATE_TEXT = re.compile(r"limit requests|too many requests|rate limit", re.IGNORECASE)
-#: Sentences about the query that are known: too short or too long; a phrase or keyword too short; OR without
-#: parentheses, parentheses without OR; a country, mode or date that does not exist.
-_QUERY_TEXT = re.compile(
-    r"your (?:query|search)|specified phrase|keyword|OR'd|parenthes|last 3 months|timespan"
-    r"|invalid(?:/unsupported)? (?:country|language|query|mode|format|sort|date|start|end|theme)",
-    re.IGNORECASE,
-)
-_TEXT_BYTES = 2_048
-#: Escapes JSON has none of, as titles bring them: a backslash before anything else is one itself.
-_ESCAPE = re.compile(r'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}|)', re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class _Older:
-    """What is left after a full answer: articles up to `seen`, or, where that one moment filled it, before it."""
-
-    seen: datetime
-    lost: bool = False
 
 
 def build(query: Query) -> list[Request]:
@@ -123,7 +94,7 @@ def build(query: Query) -> list[Request]:
 def next_page(request: Request, answer: Answer) -> Request | None:
     """Return the request for the articles older than a full answer's, or None after one that is not full."""
     try:
-        older = _older(request, _articles(answer), answer)
+        older = articles.older_of(request, articles.articles_of(answer), answer)
     except BadData:
         return None
     if older is None or request.start is None:
@@ -139,9 +110,9 @@ def error_of(answer: Answer) -> TickfarmError | None:
     """Return the error in the answer: status first, then a sentence in place of JSON. `{}` is none: it has no hits."""
     error = (
         answers.limit_or_outage(facts.name, answer)
-        or _bot_check(answer)
+        or errors.bot_check(answer)
         or answers.refusal(facts.name, answer)
-        or _sentence(answer)
+        or errors.sentence(answer)
         or answers.not_json(facts.name, answer)
     )
     if isinstance(error, SlowDown):
@@ -155,19 +126,21 @@ def parse(query: Query, answer: Answer) -> Parsed:
     Those of a full answer's oldest moment are left to the next one, which begins with it, and those that only the
     second more at a window's ends brought are cut.
     """
-    page, request = _articles(answer), answer.request
+    page, request = articles.articles_of(answer), answer.request
     topic = (request.instruments or query.instruments)[0]
-    rows, rejects = answers.sound_rows(page, _article, _ARTICLE_SHAPE, topic)
-    older = _older(request, page, answer)
+    rows, rejects = answers.sound_rows(page, articles.article, articles.SHAPE, topic)
+    older = articles.older_of(request, page, answer)
     if older is not None and older.lost and request.end is not None and older.seen < request.end:
-        rejects = (*rejects, answers.reject(page[-1], rule="missing_rows", reason=_CROWDED, instrument=topic))
+        rejects = (*rejects, answers.reject(page[-1], rule="missing_rows", reason=articles.CROWDED, instrument=topic))
     if request.start is not None and request.end is not None:
         rows = [row for row in rows if not _is_slack(row[0], request.start, request.end)]
     if older is not None and not older.lost:
         rows = [row for row in rows if row[0] != older.seen]
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in _COLUMNS]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in articles.COLUMNS]
     columns[0] = [int(seen.timestamp()) for seen in columns[0]]
-    return Parsed({"instrument": [topic] * len(rows), **dict(zip(_COLUMNS, columns, strict=True))}, "s", rejects)
+    return Parsed(
+        {"instrument": [topic] * len(rows), **dict(zip(articles.COLUMNS, columns, strict=True))}, "s", rejects
+    )
 
 
 def catalogue(text: str = "") -> Request | None:
@@ -214,100 +187,9 @@ def _ceil(moment: datetime) -> datetime:
 
 
 def _compact(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime(_COMPACT)
-
-
-def _sentence(answer: Answer) -> TickfarmError | None:
-    """Return the error that a body of text says; it may repeat the query, and is not quoted."""
-    start = answer.body[:_TEXT_BYTES].lstrip()
-    if start[:1] in (b"{", b"["):
-        return None
-    text = start.decode("utf-8", "replace")
-    if _RATE_TEXT.search(text):
-        return SlowDown("gdelt says slow down, in a sentence", provider=facts.name, status=answer.status)
-    if _QUERY_TEXT.search(text):
-        said = "gdelt can't search for that, it says in a sentence: see the archived answer"
-        instrument = answers.only_instrument(answer)
-        return FixRequest(said, provider=facts.name, status=answer.status, instrument=instrument)
-    return None
-
-
-def _bot_check(answer: Answer) -> TryAgain | None:
-    """Return TryAgain for a refusal in HTML: its own are sentences, so that one is its host's, and passes."""
-    if 400 <= answer.status < 500 and answer.body[:64].lstrip()[:1] == b"<":
-        said = f"gdelt: HTTP {answer.status} with an HTML page, as its host sends in an outage"
-        return TryAgain(said, provider=facts.name, status=answer.status)
-    return None
-
-
-def _articles(answer: Answer) -> list[Any]:
-    """Return the list under `articles`; an object without it has no hits. Raises BadData.
-
-    Some answers have escapes that JSON does not know, or control characters in texts: they are read as they stand.
-    """
-    try:
-        page = answers.load(facts.name, answer)
-    except BadData as cause:
-        page = _leniently(answer, cause)
-    articles = page.get("articles", []) if type(page) is dict else None
-    if type(articles) is not list:
-        raise _bad_page("an object whose articles are a list", answer)
-    return articles
-
-
-def _leniently(answer: Answer, cause: BadData) -> Any:
-    try:
-        text = answer.body.decode()
-        return json.loads(_ESCAPE.sub(lambda m: m[0] if len(m[0]) > 1 else r"\\", text), strict=False)
-    except (ValueError, RecursionError):
-        raise cause from None
-
-
-def _bad_page(expected: str, answer: Answer) -> BadData:
-    said = f"gdelt sent a page that can't be used: expected {expected}"
-    return BadData(said, rule="unparsable_page", provider=facts.name, status=answer.status)
-
-
-def _older(request: Request, page: Sequence[Any], answer: Answer) -> _Older | None:
-    """Return what a full answer of a window left out, None where it is not full. Raises BadData where it can't be told.
-
-    An article that is newer than the request's own end shows that the page is another one's.
-    """
-    params = dict(request.params)
-    if request.start is None or request.end is None or len(page) < int(params["maxrecords"]):
-        return None
-    seen = [one for one in (_moment(row.get("seendate")) for row in page if type(row) is dict) if one is not None]
-    end = datetime.strptime(params["enddatetime"], _COMPACT).replace(tzinfo=UTC)
-    inside = [one for one in seen if request.start <= one <= min(end, request.end)]
-    if not inside:
-        raise _bad_page("articles of its window", answer)
-    if any(end + _GRID < one <= request.end for one in seen):
-        raise _bad_page("articles up to its end, found newer ones", answer)
-    oldest = min(inside)
-    return _Older(oldest, lost=oldest == max(inside))
+    return moment.astimezone(UTC).strftime(articles.COMPACT)
 
 
 def _is_slack(seen: datetime, start: datetime, end: datetime) -> bool:
     """Say whether an article lies outside of `[start, end)` by no more than was asked for beside it."""
     return start - 2 * _SLACK <= seen < start or end <= seen <= end + _SLACK
-
-
-def _article(row: Any) -> tuple[Any, ...] | None:
-    """Return time, URL twice, title, domain and language; a null title is left to the quality rules."""
-    if type(row) is not dict:
-        return None
-    url, seen = row.get("url"), _moment(row.get("seendate"))
-    texts = [row.get(name) for name in ("title", "domain", "language")]
-    if type(url) is not str or not url or seen is None or not set(map(type, texts)) <= answers.TEXT_OR_NULL:
-        return None
-    title, domain, language = texts
-    return seen, url, title, url, domain, language, ""
-
-
-def _moment(text: Any) -> datetime | None:
-    if type(text) is not str or _SEEN.fullmatch(text) is None:
-        return None
-    try:
-        return datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        return None

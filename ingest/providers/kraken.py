@@ -13,27 +13,22 @@ https://docs.kraken.com/exchange/guides, called "guides"; https://support.kraken
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, UnknownName
 from ingest.market.intervals import SECONDS, bar_open, first_open
-from ingest.market.records import BOOK_LEVELS, Parsed, Reject
+from ingest.market.records import BOOK_LEVELS, Parsed
 from ingest.market.symbols import is_instrument
 from ingest.market.times import epoch_us
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.kraken_parts import pairs, trades
+from ingest.providers.kraken_parts import errors, pairs, rows, trades
 from ingest.providers.kraken_parts.pages import (
-    CLOCK_TOLERANCE,
     bad_page,
     only_pair,
     result_of,
     rows_of,
-    without_newer,
 )
 from ingest.wire import Answer, Limit, Request
 
@@ -41,8 +36,6 @@ from ingest.wire import Answer, Limit, Request
 REACH_BARS = 720
 #: A live poll: the bar still forming, and a few closed ones so that a missed poll heals at the next.
 NEWEST_ROWS = 5
-#: "Temporary lockouts typically last approximately 15 minutes." Source: support, article 360001491786.
-LOCKOUT_S = 900.0
 
 facts = Facts(
     name="kraken",
@@ -62,28 +55,6 @@ facts = Facts(
     # Ticker takes a comma list; 100 keep the URL under 1 KB. The others name one pair. Source: market-data.
     batch={"bars": 1, "trades": 1, "quotes": 100, "books": 1},
     reach_bars=REACH_BARS,
-)
-
-#: `[time, open, high, low, close, vwap, volume, count]`. Source: market-data, get-ohlc-data.
-_BAR_TIME, _BAR_COUNT, _BAR_FIELDS = 0, 7, 8
-_BAR_VALUES = {"open": 1, "high": 2, "low": 3, "close": 4, "volume": 6, "trade_count": _BAR_COUNT}
-_BAR_SHAPE = f"expected a list of {_BAR_FIELDS}+ fields: whole time and count, text for prices and volume"
-#: `a`, `b`: [price, whole lot volume, lot volume]; `c`: [price, lot volume]. Source: market-data.
-_QUOTE_CELLS = {"bid": ("b", 0), "bid_size": ("b", 2), "ask": ("a", 0), "ask_size": ("a", 2), "last": ("c", 0)}
-_QUOTE_SHAPE = "expected an object with a and b of three texts or more, and c"
-_BOOK_SHAPE = "expected asks and bids as lists of [price, volume, ..] in text"
-
-_NO_ERROR = re.compile(rb'\s*\{\s*"error"\s*:\s*\[\s*\]')
-_THROTTLED_UNTIL = re.compile(r"Throttled:\s*(\d{10})\b", re.ASCII)
-_UNKNOWN_PAIR = "a pair does not exist; ask for each by itself to see which"
-#: What an entry of `error` means; any other is a FixRequest. Source: support, article 360001491786; guides, errors.
-_ERRORS: tuple[tuple[re.Pattern[str], type[TickfarmError], str], ...] = (
-    (re.compile(r"EService:\s*Throttled"), SlowDown, "too many requests at once"),
-    (re.compile(r"EGeneral:Temporary lockout"), SlowDown, "it has locked us out for a while"),
-    (re.compile(r"E\w+:Rate limit exceeded|EGeneral:Too many requests"), SlowDown, "too many requests"),
-    (re.compile(r"EQuery:(Unknown|Invalid) asset"), FixRequest, _UNKNOWN_PAIR),
-    (re.compile(r"EService:|EDatabase:|EGeneral:(Internal|Unknown) error"), TryAgain, "its side failed"),
-    (re.compile(r"EAPI:|EAuth:|EGeneral:Permission"), FixRequest, "it wants a key, which market data needs none of"),
 )
 
 
@@ -134,16 +105,16 @@ def error_of(answer: Answer) -> TickfarmError | None:
 
     "Status codes other than 200 indicate that there was an issue with the request reaching our servers" (guides).
     """
-    texts = _error_texts(answer)
+    texts = errors.texts_of(answer)
     error = (
         answers.limit_or_outage(facts.name, answer)
-        or _listed_error(texts, answer)
-        or _bot_check(answer)
+        or errors.listed(texts, answer)
+        or errors.bot_check(answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
     if isinstance(error, SlowDown) and error.retry_after_s is None:
-        error.retry_after_s = _told_wait_s(texts, answer)
+        error.retry_after_s = errors.told_wait_s(texts, answer)
     return error
 
 
@@ -157,13 +128,13 @@ def parse(query: Query, answer: Answer) -> Parsed:
     asked = answer.request.instruments or query.instruments
     match query.dataset:
         case "quotes":
-            return _parse_tickers(result, asked)
+            return rows.parse_tickers(result, asked)
         case "books":
-            return _parse_book(only_pair(result, answer), asked[0])
+            return rows.parse_book(only_pair(result, answer), asked[0])
         case "trades":
             return trades.parse(result, asked[0], answer)
         case _:
-            return _parse_bars(rows_of(result, answer), asked[0], answer)
+            return rows.parse_bars(rows_of(result, answer), asked[0], answer)
 
 
 def catalogue(text: str = "") -> Request | None:
@@ -234,107 +205,3 @@ def _tickers(natives: dict[str, str]) -> Request:
 
 def _span(query: Query) -> tuple[datetime | None, datetime | None]:
     return (query.start, query.end) if query.start is not None else (None, None)
-
-
-def _error_texts(answer: Answer) -> list[str]:
-    """Return the entries of `error` but for warnings. Pages of rows begin with an empty one and are not decoded."""
-    if _NO_ERROR.match(answer.body):
-        return []
-    try:
-        body = answers.load(facts.name, answer)
-    except BadData:
-        return []
-    texts = body.get("error") if type(body) is dict else None
-    return [text for text in texts if type(text) is str and text[:1] not in ("W", "")] if type(texts) is list else []
-
-
-def _listed_error(texts: Sequence[str], answer: Answer) -> TickfarmError | None:
-    if not texts:
-        return None
-    instrument = answers.only_instrument(answer)
-    known = (rule for rule in _ERRORS if any(rule[0].match(text) for text in texts))
-    _, kind, advice = next(known, (None, FixRequest, "it can't answer the request as asked"))
-    if advice is _UNKNOWN_PAIR and instrument is not None:
-        unknown = UnknownName("instrument", instrument, ("those in /0/public/AssetPairs",), provider=facts.name)
-        unknown.instrument, unknown.status = instrument, answer.status
-        return unknown
-    message = f"kraken error for {answer.request.path}: {advice}"
-    wait = answers.retry_after_s(answer.headers)
-    return kind(message, provider=facts.name, instrument=instrument, status=answer.status, retry_after_s=wait)
-
-
-def _told_wait_s(texts: Sequence[str], answer: Answer) -> float | None:
-    """Return the wait that the error states: "EService: Throttled: [UNIX timestamp]", or that of a lockout."""
-    for text in texts:
-        until = _THROTTLED_UNTIL.search(text)
-        if until is not None:
-            return max(0.0, int(until[1]) - epoch_us(answer.received_at) / 1_000_000)
-    return LOCKOUT_S if any("Temporary lockout" in text for text in texts) else None
-
-
-def _bot_check(answer: Answer) -> TryAgain | None:
-    """Return TryAgain for a refusal in HTML: its own refusals are JSON, so that one is its CDN's, and passes."""
-    if 400 <= answer.status < 500 and answer.body[:64].lstrip()[:1] == b"<":
-        said = f"kraken: HTTP {answer.status} with an HTML page, as its CDN's bot check sends"
-        return TryAgain(said, provider=facts.name, status=answer.status)
-    return None
-
-
-def _parse_bars(page: list[Any], instrument: str, answer: Answer) -> Parsed:
-    rows, rejects = answers.sound_rows_at_once(page, _bars_of, _BAR_SHAPE, instrument)
-    if answer.request.end is not None:
-        late_s = epoch_us(answer.received_at + CLOCK_TOLERANCE) // 1_000_000
-        rows = without_newer(rows, -(-epoch_us(answer.request.end) // 1_000_000), late_s)
-    columns = list(zip(*rows, strict=True)) or [()] * _BAR_FIELDS
-    values = {"instrument": [instrument] * len(rows), "ts": list(columns[_BAR_TIME])}
-    return Parsed(values | {name: list(columns[i]) for name, i in _BAR_VALUES.items()}, "s", rejects)
-
-
-def _bars_of(rows: list[Any]) -> list[tuple[Any, ...]] | None:
-    """Return the rows' documented fields; a null price is left to the quality rules, as with trades and quotes."""
-    columns = answers.by_column(rows, _BAR_FIELDS)
-    if columns is None or not answers.are_text_or_null(columns):
-        return None
-    if not answers.are_whole(columns[_BAR_TIME]) or not answers.are_whole(columns[_BAR_COUNT]):
-        return None
-    return list(zip(map(int, columns[_BAR_TIME]), *columns[_BAR_TIME + 1 :], strict=True))
-
-
-def _parse_tickers(result: Mapping[str, Any], asked: tuple[str, ...]) -> Parsed:
-    names = pairs.by_any_name(asked)
-    rejects: list[Reject] = []
-    values: dict[str, list[Any]] = {name: [] for name in ("instrument", "ts", *_QUOTE_CELLS)}
-    for name, row in result.items():
-        instrument, cells = names.get(name), _quote_cells(row)
-        if instrument is None:
-            reason = "expected a pair that was asked for"
-            rejects.append(answers.reject({name: row}, rule="unknown_symbol", reason=reason))
-        elif cells is None:
-            reject = answers.reject({name: row}, rule="wrong_shape", reason=_QUOTE_SHAPE, instrument=instrument)
-            rejects.append(reject)
-        else:
-            for column, cell in zip(values, (instrument, None, *cells), strict=True):
-                values[column].append(cell)
-    return Parsed(values, "s", tuple(rejects))
-
-
-def _quote_cells(row: Any) -> list[Any] | None:
-    """Return bid, bid size, ask, ask size and last price; a ticker has no time."""
-    cells = []
-    for field, place in _QUOTE_CELLS.values():
-        texts = row.get(field) if type(row) is dict else None
-        if type(texts) is not list or len(texts) <= place or type(texts[place]) not in answers.TEXT_OR_NULL:
-            return None
-        cells.append(texts[place])
-    return cells
-
-
-def _parse_book(book: Any, instrument: str) -> Parsed:
-    """Return the one row of a book. The third cell dates a level's last change, so the book has no time of its own."""
-    bids, asks = (answers.book_side(book.get(side) if type(book) is dict else None) for side in ("bids", "asks"))
-    if bids is None or asks is None:
-        reject = answers.reject(book, rule="wrong_shape", reason=_BOOK_SHAPE, instrument=instrument)
-        return Parsed({"instrument": [], "ts": []}, "s", (reject,))
-    names = ("instrument", "ts", "bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
-    row = (instrument, None, *bids, *asks)
-    return Parsed({name: [value] for name, value in zip(names, row, strict=True)}, "s")

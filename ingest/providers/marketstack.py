@@ -2,9 +2,10 @@
 
 Deliberately not here: `/intraday`, whose rows are no bars. Its documentation calls `open`, `high`, `low` those "of the
 asset on the current day" and `close` the "previous day's closing price", and its example (AAPL, 2024-09-27 16:00) has
-just these: 227.52 is the close of the day before. So `5m` and the like are refused as unknown intervals. Nor
-commodities, bonds, the v1 API, and the newer base https://api.apilayer.net/marketstack/v2, which can be set as the base
-URL and is unconfirmed.
+just these: 227.52 is the close of the day before. So `5m` and the like are refused as unknown intervals. Nor are its
+rows quotes: `date` is a mark of the interval's grid and no price's own time, and bid and ask are null without an
+agreement with IEX. Nor commodities, bonds, the v1 API, and the newer base https://api.apilayer.net/marketstack/v2,
+which can be set as the base URL and is unconfirmed.
 Invariant: prices are raw and `adjusted_close` is theirs, with all their digits; a request weighs as many of the month's
 requests as it names symbols.
 
@@ -20,13 +21,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, TickfarmError, TryAgain, UnknownName
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.market.times import first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.marketstack_parts import symbols
+from ingest.providers.marketstack_parts import errors, symbols
 from ingest.providers.marketstack_parts.rows import HOME, parse_actions, parse_bars, parse_prices
 from ingest.wire import Answer, KeySpec, Limit, Request
 
@@ -36,8 +37,6 @@ PAGE_ROWS = 1_000
 SYMBOLS = 20
 #: What polls reach back: longer than any run of exchange holidays; a month of splits and dividends.
 NEWEST_DAYS, NEWEST_ACTIONS_DAYS = 10, 30
-#: "The API is limited to 5 requests per second": what to wait where an answer does not say.
-SHORT_WAIT_S = 1.0
 
 _DOCS = "https://docs.apilayer.com/marketstack/docs/api-key-authentication, autumn 2026"
 _PRICING = "https://marketstack.com/pricing, autumn 2026"
@@ -77,22 +76,12 @@ facts = Facts(
     trading="XNYS",
     exchanges=EXCHANGES,
     paid={"quotes": "Professional"},
+    left_out={
+        "intraday rows as bars": "open, high and low are those of the day so far and close is the day before's",
+        "intraday rows as quotes": "their time is a mark of the grid and not that of the price, of whose market (IEX "
+        "alone, or all) nothing is said; `quotes` are its last prices",
+    },
 )
-
-#: What a code means. Source: docs, common API errors; those of older pages beside them.
-_CODES: Mapping[str, tuple[type[TickfarmError], str]] = {
-    "internal_error": (TryAgain, "its side failed"),
-    "data_not_available": (TryAgain, "the data is not available now"),
-    "unauthorized": (KeyRefused, "the key was refused; set MARKETSTACK_API_KEY to a valid one"),
-    "missing_access_key": (KeyRefused, "it wants a key; set MARKETSTACK_API_KEY"),
-    "invalid_access_key": (KeyRefused, "the key was refused; set MARKETSTACK_API_KEY to a valid one"),
-    "inactive_user": (KeyRefused, "the account of MARKETSTACK_API_KEY is not active"),
-    "https_access_restricted": (FixRequest, "the plan of MARKETSTACK_API_KEY has no HTTPS"),
-    "function_access_restricted": (FixRequest, "the plan of MARKETSTACK_API_KEY does not include this"),
-    "validation_error": (FixRequest, "the request is malformed"),
-}
-_QUOTA_CODES, _RATE_CODES = ("too_many_requests", "usage_limit_reached"), ("rate_limit_reached",)
-_NO_SYMBOL = "no_valid_symbols_provided"
 
 
 def build(query: Query) -> list[Request]:
@@ -133,11 +122,11 @@ def error_of(answer: Answer) -> TickfarmError | None:
     by_status = answers.limit_or_outage(facts.name, answer)
     if isinstance(by_status, TryAgain):
         return by_status
-    code = _code(answer)
+    code = errors.code_of(answer)
     return (
-        (_coded_error(code, answer) if code else None)
+        (errors.coded(code, answer) if code else None)
         or by_status
-        or _by_status(answer)
+        or errors.by_status(answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
@@ -235,64 +224,6 @@ def _page(answer: Answer) -> tuple[list[Any], int, int] | None:
 
 def _offset(request: Request) -> int:
     return int(dict(request.params).get("offset", "0"))
-
-
-def _code(answer: Answer) -> str:
-    """Return the code of `{"error":{"code":..}}` or of `{"message":"error","code":..}`, "?" for an odd one, else ""."""
-    body = answers.error_object(answer, b'"error"')
-    error = body.get("error", body if body.get("message") == "error" else None)
-    if not error:
-        return ""
-    code = str(error.get("code")) if type(error) is dict else ""
-    return code if code in _CODES or code in (*_QUOTA_CODES, *_RATE_CODES, _NO_SYMBOL) else "?"
-
-
-def _coded_error(code: str, answer: Answer) -> TickfarmError | None:
-    """Never quotes the provider's text: it may repeat the key. None for an odd code of a status that says enough."""
-    instrument, status = answers.only_instrument(answer), answer.status
-    if code in _RATE_CODES or code in _QUOTA_CODES:
-        return _limit(code, answer)
-    if code == _NO_SYMBOL and instrument is not None:
-        return _unknown(instrument, status)
-    if code == "?" and status != 200:
-        return None
-    kind, advice = _CODES.get(code, (FixRequest, "it can't answer the request as asked"))
-    if code == _NO_SYMBOL:
-        advice = "it knows none of the symbols; ask for each by itself to see which"
-    return kind(f"{facts.name} error {code}: {advice}", provider=facts.name, status=status, instrument=instrument)
-
-
-def _limit(code: str, answer: Answer) -> SlowDown:
-    """Return the error for a limit: a month's names no wait, since when it turns is the quota's business."""
-    if code in _QUOTA_CODES:
-        said, wait = "the month's requests are spent; it opens again on the first", None
-    else:
-        said, wait = "too many requests at once", answers.retry_after_s(answer.headers) or SHORT_WAIT_S
-    message = f"{facts.name} error {code}: {said}"
-    return SlowDown(message, provider=facts.name, status=answer.status, retry_after_s=wait)
-
-
-def _by_status(answer: Answer) -> TickfarmError | None:
-    """Return what 401 means without a known code, 404 for a price (`{"detail":"The ticker ..`), 403 in HTML.
-
-    Its own refusals are JSON, so that one is its CDN's, and passes.
-    """
-    instrument = answers.only_instrument(answer)
-    if answer.status == 403 and answer.body[:64].lstrip()[:1] == b"<":
-        said = f"{facts.name}: HTTP 403 with an HTML page, as its CDN's bot check sends"
-        return TryAgain(said, provider=facts.name, status=403)
-    if answer.status == 401:
-        said = f"{facts.name}: the key was refused (HTTP 401); set MARKETSTACK_API_KEY to a valid one"
-        return KeyRefused(said, provider=facts.name, status=401)
-    if answer.status == 404 and instrument is not None and answers.error_object(answer, b'"detail"'):
-        return _unknown(instrument, 404)
-    return None
-
-
-def _unknown(instrument: str, status: int) -> UnknownName:
-    unknown = UnknownName("instrument", instrument, ("those its /tickerslist finds",), provider=facts.name)
-    unknown.instrument, unknown.status = instrument, status
-    return unknown
 
 
 def _bad_page(expected: str, answer: Answer) -> BadData:

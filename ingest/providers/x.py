@@ -14,17 +14,17 @@ response-codes-and-errors, edit-posts, search; openapi.json 2.167), 2026-08-22.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
-from ingest.market.records import Parsed, Reject
+from ingest.errors import BadData, FixRequest, TickfarmError, UnknownName
+from ingest.market.records import Parsed
 from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import epoch_ms, epoch_us
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query, UsageHeader
+from ingest.providers.x_parts import errors, posts
 from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: "10 default, 100 max results". Read at each `build`, so that a test can lower it.
@@ -33,8 +33,6 @@ PAGE_ROWS = 100
 NEWEST_ROWS = 10
 #: Search "must be within the last 7 days" at the moment it is answered: a start of just seven days ago is refused.
 REACH_DAYS = 6
-#: "end_time will default to 'now' (actually 30 seconds before the time of query)".
-LAG_S = 30.0
 
 _LIMITS = "https://docs.x.com/x-api/fundamentals/rate-limits, 2026-08-22"
 _PATH = "/tweets/search/recent"
@@ -52,12 +50,12 @@ facts = Facts(
     intervals={},
     page_rows=PAGE_ROWS,
     settle_s=0.0,
-    lag_s=LAG_S,
+    lag_s=errors.LAG_S,
     # Per app, which is who a bearer token stands for. "Pay-per-usage plans are capped at 3 million Post reads per
     # monthly billing cycle": no limit here, or a farm whose owner never set a cap could spend 15,000 USD.
     limits=(Limit(450, 900, _LIMITS),),
     key=KeySpec(
-        env="X_BEARER_TOKEN",
+        env=errors.KEY_ENV,
         place="header",
         name="authorization",
         required=True,
@@ -73,27 +71,7 @@ facts = Facts(
     aliases=("twitter",),
 )
 
-#: Source: twitter/twitter-text, its pattern of a cashtag, less the underscore, which our grammar has not.
-_TICKER = re.compile(r"[A-Z]{1,6}(?:\.[A-Z]{1,2})?", re.ASCII)
 _PHRASE = re.compile(r'"([a-z0-9]+(?: [a-z0-9]+)*)"', re.ASCII)
-_ISO_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII)
-#: Our column -> the public metric, and what it was called before the newest edition (`post.fields`) renamed it.
-_METRICS = {
-    "likes": ("like_count",),
-    "reposts": ("retweet_count", "repost_count"),
-    "replies": ("reply_count",),
-    "quotes": ("quote_count",),
-    "bookmarks": ("bookmark_count",),
-    "impressions": ("impression_count",),
-}
-_COLUMNS = ("ts", "post_id", "author_id", "author", "text", "language", "instruments", *_METRICS)
-_POST_SHAPE = "expected an object with an id, created_at in UTC, and text in author_id, text and lang"
-_UNREAD_SHAPE = "X could not return something this answer refers to"
-#: What follows `/problems/` in a problem's type. "usage-capped" is documented; "credits" (in a 402) is not, but seen.
-_SPENT = ("usage-capped", "credits", "credits-depleted")
-_THROTTLED = "rate-limit-exceeded"
-_TOO_YOUNG = re.compile(r"'end_time' must be a minimum of \d+ seconds prior to the request time")
-_PARAMETERS = ("query", "start_time", "end_time", "max_results", "next_token", "tweet.fields", "sort_order")
 
 
 def build(query: Query) -> list[Request]:
@@ -129,12 +107,12 @@ def error_of(answer: Answer) -> TickfarmError | None:
 
     A 200 with `errors` beside posts is a partial success: `parse` reports them.
     """
-    problem = _problem(answer)
+    problem = errors.problem_of(answer)
     kind = str(problem.get("type")).rpartition("/problems/")[2]
     return (
         answers.limit_or_outage(facts.name, answer, slow=frozenset())
-        or _waits(kind, problem, answer)
-        or _refused(kind, problem, answer)
+        or errors.waits(kind, problem, answer)
+        or errors.refused(kind, problem, answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
@@ -147,13 +125,13 @@ def parse(query: Query, answer: Answer) -> Parsed:
     """
     page, _ = _page(answer)
     (instrument,) = answer.request.instruments or query.instruments[:1]
-    authors = _authors(page)
+    authors = posts.authors_of(page)
     raw = page.get("data", [])
-    rows, rejects = answers.sound_rows(raw, lambda row: _post(row, authors), _POST_SHAPE, instrument)
+    rows, rejects = answers.sound_rows(raw, lambda row: posts.post(row, authors), posts.SHAPE, instrument)
     rows = [row for row in rows if not _is_rounded_in(row[0], answer.request)]
-    columns = list(zip(*rows, strict=True)) or [()] * len(_COLUMNS)
-    values = {name: list(column) for name, column in zip(_COLUMNS, columns, strict=True)}
-    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", (*rejects, *_unread(page, instrument)))
+    columns = list(zip(*rows, strict=True)) or [()] * len(posts.COLUMNS)
+    values = {name: list(column) for name, column in zip(posts.COLUMNS, columns, strict=True)}
+    return Parsed({"instrument": [instrument] * len(rows)} | values, "ms", (*rejects, *posts.unread(page, instrument)))
 
 
 def catalogue(text: str = "") -> Request | None:
@@ -171,14 +149,14 @@ def native_symbol(instrument: str) -> str:
     if is_pair(validate(instrument)):
         said = f"{facts.name} is searched for a ticker or a topic, like BTC, AAPL or INTEREST.RATES; found a pair"
         raise FixRequest(f"{said}: {instrument!r}", provider=facts.name, instrument=instrument)
-    return f"${instrument}" if _TICKER.fullmatch(instrument) else f'"{instrument.replace(".", " ").lower()}"'
+    return f"${instrument}" if posts.TICKER.fullmatch(instrument) else f'"{instrument.replace(".", " ").lower()}"'
 
 
 def instrument_of(native: str) -> str | None:
     """Return the ticker of a cashtag or the topic of a phrase; None for a phrase that its topic would not ask for."""
     phrase = _PHRASE.fullmatch(native)
     name = phrase[1].replace(" ", ".").upper() if phrase else native[1:].upper() if native[:1] == "$" else ""
-    is_ours = is_instrument(name) and bool(_TICKER.fullmatch(name)) is (phrase is None)
+    is_ours = is_instrument(name) and bool(posts.TICKER.fullmatch(name)) is (phrase is None)
     return name if is_ours else None
 
 
@@ -231,132 +209,3 @@ def _page(answer: Answer) -> tuple[dict[str, Any], str | None]:
 def _bad_page(expected: str, answer: Answer) -> BadData:
     said = f"{facts.name} sent a page that can't be used: {expected}"
     return BadData(said, rule="unparsable_page", provider=facts.name, status=answer.status)
-
-
-def _authors(page: Mapping[str, Any]) -> dict[str, str]:
-    """Return names by id, where somebody's proxy expands them: we don't ask for them."""
-    includes = page.get("includes")
-    users = includes.get("users") if type(includes) is dict else None
-    found = [user for user in users if type(user) is dict] if type(users) is list else []
-    texts = [(user.get("id"), user.get("username")) for user in found]
-    return {key: name for key, name in texts if type(key) is str and type(name) is str}
-
-
-def _post(raw: Any, authors: Mapping[str, str]) -> tuple[Any, ...] | None:
-    """Return a post's columns. Each edit has an id of its own; the history begins with the first ("oldest first")."""
-    if type(raw) is not dict:
-        return None
-    history = raw.get("edit_history_tweet_ids") or raw.get("edit_history_post_ids") or [raw.get("id")]
-    post_id = history[0] if type(history) is list else None
-    ts, metrics = _epoch_ms(raw.get("created_at")), raw.get("public_metrics") or {}
-    author_id, text, language = raw.get("author_id"), raw.get("text"), raw.get("lang")
-    if type(post_id) is not str or ts is None or type(metrics) is not dict:
-        return None
-    counts = [next((metrics[name] for name in names if name in metrics), None) for names in _METRICS.values()]
-    if not {type(value) for value in (author_id, text, language, *counts)} <= answers.TEXT_OR_NULL:
-        return None
-    author = None if author_id is None else authors.get(author_id)
-    return (ts, post_id, author_id, author, text, language, _cashtags(raw.get("entities")), *counts)
-
-
-def _epoch_ms(text: Any) -> int | None:
-    if type(text) is not str or not _ISO_UTC.fullmatch(text):
-        return None
-    try:
-        return epoch_ms(datetime.fromisoformat(text))
-    except ValueError:
-        return None
-
-
-def _cashtags(entities: Any) -> str:
-    """Return the instruments of a post's cashtags in their order, each once, joined by commas."""
-    tags = entities.get("cashtags") if type(entities) is dict else None
-    texts = [tag.get("tag") for tag in tags if type(tag) is dict] if type(tags) is list else []
-    names = [text.upper() for text in texts if type(text) is str and text.isascii()]
-    return ",".join(dict.fromkeys(name for name in names if _TICKER.fullmatch(name)))
-
-
-def _unread(page: Mapping[str, Any], instrument: str) -> list[Reject]:
-    """Return the `errors` beside posts, without their texts."""
-    errors = page.get("errors")
-    if type(errors) is not list:
-        return []
-    kept = [
-        {name: one.get(name) for name in ("type", "resource_type", "resource_id")} if type(one) is dict else one
-        for one in errors
-    ]
-    return [answers.reject(one, rule="missing_field", reason=_UNREAD_SHAPE, instrument=instrument) for one in kept]
-
-
-def _problem(answer: Answer) -> dict[str, Any]:
-    """Return the problem that the body is, or whose `errors` is all it has; {} where there are posts beside it."""
-    body = answers.error_object(answer, b"/problems/")
-    if "data" in body or "meta" in body:
-        return {}
-    errors = body.get("errors")
-    if "type" not in body and type(errors) is list and errors and type(errors[0]) is dict:
-        return errors[0]
-    return body
-
-
-def _waits(kind: str, problem: Mapping[str, Any], answer: Answer) -> SlowDown | TryAgain | None:
-    """Return how long to wait. The money's end has no time: it is looked at again when the UTC day turns."""
-    wait: float | None
-    if answer.status == 402 or kind in _SPENT:
-        said, wait = "the credits or the month's posts are spent; see https://console.x.com", _to_midnight_s(answer)
-    elif answer.status == 429 or kind == _THROTTLED:
-        said, wait = "too many requests in 15 minutes", _to_reset_s(answer)
-    elif answer.status == 400 and _is_too_young(problem):
-        said, wait = "the window ends too near to now", LAG_S
-    elif kind == "internal-error":
-        return TryAgain(f"{facts.name} failed on its side", provider=facts.name, status=answer.status)
-    else:
-        return None
-    message = f"{facts.name} (HTTP {answer.status}): {said}"
-    return SlowDown(message, provider=facts.name, status=answer.status, retry_after_s=wait)
-
-
-def _to_midnight_s(answer: Answer) -> float:
-    now = answer.received_at.astimezone(UTC)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    return (midnight - now).total_seconds()
-
-
-def _to_reset_s(answer: Answer) -> float | None:
-    """Return the seconds until `x-rate-limit-reset`, a Unix time, else Retry-After."""
-    text = answer.headers.get("x-rate-limit-reset", "").strip()
-    if not re.fullmatch(r"\d{10}", text, re.ASCII):
-        return answers.retry_after_s(answer.headers)
-    return max(0.0, int(text) - epoch_us(answer.received_at) / 1_000_000)
-
-
-def _messages(problem: Mapping[str, Any]) -> list[str]:
-    errors = problem.get("errors")
-    found = [one.get("message") for one in errors if type(one) is dict] if type(errors) is list else []
-    return [text for text in (*found, problem.get("detail")) if type(text) is str]
-
-
-def _is_too_young(problem: Mapping[str, Any]) -> bool:
-    return any(_TOO_YOUNG.search(text) for text in _messages(problem))
-
-
-def _refused(kind: str, problem: Mapping[str, Any], answer: Answer) -> FixRequest | None:
-    """Never quotes the provider's text. The parameters it names are ours, so these can be told."""
-    if answer.status == 401:
-        said = f"{facts.name} does not accept the token in {_env()}; get another at https://console.x.com"
-        return KeyRefused(said, provider=facts.name, status=401)
-    instrument = answers.only_instrument(answer)
-    if answer.status == 403:
-        said = f"the app of the token in {_env()} may not use recent search, or not this operator (cashtags need more)"
-    elif kind and problem:
-        texts = " ".join(_messages(problem))
-        named = [name for name in _PARAMETERS if f"'{name}'" in texts or f"[{name}]" in texts]
-        said = f"it can't answer the search as asked; it objects to {', '.join(named) or 'something it does not name'}"
-    else:
-        return None
-    message = f"{facts.name} (HTTP {answer.status}): {said}"
-    return FixRequest(message, provider=facts.name, status=answer.status, instrument=instrument)
-
-
-def _env() -> str:
-    return facts.key.env if facts.key is not None else ""

@@ -1,12 +1,12 @@
-"""Yahoo Finance (unofficial): bars, dividends and splits, and the last price, all of the keyless chart of a symbol.
+"""Yahoo Finance (unofficial): bars, dividends and splits of the keyless chart of a symbol, and quotes.
 
 No contract, no support, and terms that restrict automated use: a source to compare with, never the only one.
 
-Deliberately not here: /v7/finance/quote and /v10 (bid, ask, summaries), which want a cookie and a crumb that belong
-together, so quotes have `last` only; the stream; 30m, which "have long returned wrong (60m) bars", and 4h, 1wk, 1mo,
-which are better made of what is here; `1h` of anything but pairs, because Yahoo's hours begin with the session (09:30
-in New York) and ours are the clock's. Invariant: prices are as Yahoo sends them: adjusted for splits, in the market's
-own unit (London in pence), with all their digits.
+Quotes are the chart's last price, or, with a cookie and its crumb, which belong together, bid and ask too
+(yahoo_parts/quotes.py). Deliberately not here: /v10 (summaries), which wants them as well; the stream; 30m, which
+"have long returned wrong (60m) bars", and 4h, 1wk, 1mo, which are better made of what is here; `1h` of anything but
+pairs, because Yahoo's hours begin with the session (09:30 in New York) and ours are the clock's. Invariant: prices are
+as Yahoo sends them: adjusted for splits, in the market's own unit (London in pence), with all their digits.
 
 Sources, read autumn 2026: https://github.com/ranaroussi/yfinance (data.py, scrapers/history.py, utils.py, const.py;
 issues 356, 1029, 1389, 1589), called "yfinance"; https://github.com/OpenBB-finance/OpenBB (recorded charts).
@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from ingest.errors import FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
@@ -26,7 +26,7 @@ from ingest.market.symbols import is_pair
 from ingest.market.times import epoch_us, first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.yahoo_parts import charts, symbols
+from ingest.providers.yahoo_parts import charts, quotes, symbols
 from ingest.wire import Answer, Limit, Request
 
 #: "Only 8 days worth of 1m granularity data are allowed to be fetched per request"; older answers say 7.
@@ -58,7 +58,8 @@ facts = Facts(
     settle_s=1800.0,
     # Nothing is published. One request a second is the lower end of what clients live with: unconfirmed.
     limits=(Limit(1, 1, _YFINANCE),),
-    batch={"bars": 1, "quotes": 1, "actions": 1},
+    key=quotes.KEY,
+    batch={"bars": 1, "quotes": quotes.SYMBOLS, "actions": 1},
     # "The requested range must be within the last 30 (1m), 60, 730 (1h) days", less one for the clock and the margins.
     reach_days={"1m": 29, "5m": 59, "15m": 59, "1h": 729},
     trading="XNYS",
@@ -74,12 +75,14 @@ _ITS_SIDE = ("Internal Server Error", "internal-error", "Service Unavailable", "
 
 
 def build(query: Query) -> list[Request]:
-    """Return one request for each instrument, for minutes one for each seven days of it.
+    """Return one request for each instrument, for minutes one for each seven days of it; quotes with a key in batches.
 
     A query of bars or actions without `start` reaches back from its `end`, which it needs. Raises FixRequest.
     """
     if query.dataset not in facts.datasets:
         raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
+    if query.dataset == "quotes" and query.has_key:
+        return quotes.requests(query.instruments, _HEADERS)
     if query.dataset == "quotes":
         return [_chart(name, (("range", "1d"), ("interval", "1d"))) for name in dict.fromkeys(query.instruments)]
     end = query.end
@@ -122,7 +125,12 @@ def error_of(answer: Answer) -> TickfarmError | None:
 
 
 def parse(query: Query, answer: Answer) -> Parsed:
-    """Return the chart's rows: bars as they come (charts.py says which are left out), actions, or one quote."""
+    """Return the chart's rows: bars as they come (charts.py says which are left out), actions, or one quote.
+
+    What `quotes.PATH` answered is read as the quotes it is.
+    """
+    if answer.request.path == quotes.PATH:
+        return quotes.parse(answer)
     chart = charts.chart_of(answer)
     instrument = (answer.request.instruments or query.instruments)[0]
     match query.dataset:
@@ -237,6 +245,9 @@ def _coded_error(code: str, answer: Answer) -> TickfarmError:
         return unknown
     if code in _ITS_SIDE:
         return TryAgain(f"{facts.name} failed on its side", provider=facts.name, status=answer.status)
+    if code == "Unauthorized" and answer.request.path == quotes.PATH:
+        said = "the cookie and the crumb were refused; set YAHOO_COOKIE and YAHOO_CRUMB anew, both of one visit"
+        return KeyRefused(f"{facts.name}: {said}", provider=facts.name, status=answer.status)
     if code == "Unauthorized":
         advice = "it wants a cookie and a crumb, which charts need none of; it may have closed them to this address"
     else:

@@ -38,16 +38,29 @@ def base_urls(config: Settings, name: str, stated: Sequence[str]) -> tuple[str, 
 def credentials(config: Settings, *, name: str, spec: KeySpec) -> tuple[Key, ...]:
     """Return a provider's keys as they are set now, none twice: usually one, or none.
 
-    Each is a budget of its own (`Key.pool`). Raises BadSetting for what can't be read, what is set twice, and several
-    keys where the provider's `several_keys` does not say that its terms allow them.
+    Each is a budget of its own (`Key.pool`). Raises BadSetting for what can't be read, what is set twice, one part of a
+    key of two, and several keys where the provider's `several_keys` does not say that its terms allow them.
     """
     values, variable, _ = _first_given(config, spec)
+    if spec.beside is not None:
+        return _pair(config, spec, spec.beside)
     if len(values) > 1 and not config.of_provider(name).several_keys:
         raise BadSetting(
             f"{variable} holds {len(values)} keys: many providers' terms forbid more than one a person, and end the "
             f"accounts of those who use them; if {name}'s allow it, set {PROVIDERS}__{name.upper()}__SEVERAL_KEYS=true"
         )
     return tuple(Key(spec.place, spec.name, value, spec.prefix) for value in values)
+
+
+def _pair(config: Settings, spec: KeySpec, beside: KeySpec) -> tuple[Key, ...]:
+    """Return a key of two parts, or none where neither is set."""
+    first, second = (_first_given(config, part)[0] for part in (spec, beside))
+    if not first and not second:
+        return ()
+    if len(first) != 1 or len(second) != 1:
+        raise BadSetting(f"{spec.env} and {beside.env} belong together: set one of each, or neither")
+    other = Key(beside.place, beside.name, second[0], beside.prefix)
+    return (Key(spec.place, spec.name, first[0], spec.prefix, other),)
 
 
 def credential_origin(config: Settings, spec: KeySpec) -> tuple[str, str]:

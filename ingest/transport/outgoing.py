@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import certifi
@@ -40,8 +41,8 @@ class Outgoing:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._base_url = endpoint.base_url
-        self._key = endpoint.key
-        self._secret = _secret_pattern(endpoint.key.value) if endpoint.key is not None else None
+        self._keys = () if endpoint.key is None else endpoint.key.parts
+        self._secret = _secret_pattern([key.value for key in self._keys])
 
     @property
     def is_tls(self) -> bool:
@@ -56,9 +57,7 @@ class Outgoing:
     def url(self, request: Request) -> str:
         """Return the full URL, key included where it goes into the query: never log or store it."""
         url = f"{self._base_url}{quote(request.path, safe=_PATH_SAFE)}"
-        params = request.params
-        if self._key is not None and self._key.place == "query":
-            params = (*params, (self._key.name, f"{self._key.prefix}{self._key.value}"))
+        params = (*request.params, *self._sent("query"))
         return f"{url}{'&' if '?' in url else '?'}{urlencode(params, quote_via=quote)}" if params else url
 
     def headers(self, request: Request) -> list[tuple[str, str]]:
@@ -68,13 +67,14 @@ class Outgoing:
         """
         own = {name.lower() for name, _ in request.headers}
         ours = (("user-agent", USER_AGENT), ("accept", "*/*"))
-        headers = [*(header for header in ours if header[0] not in own), *request.headers]
-        if self._key is not None and self._key.place == "header":
-            headers.append((self._key.name, f"{self._key.prefix}{self._key.value}"))
+        headers = [*(header for header in ours if header[0] not in own), *request.headers, *self._sent("header")]
         for name, value in headers:
             if not (name.isascii() and name.isprintable() and value.isascii() and value.isprintable()):
                 raise ValueError("a header (or the key in it) holds a character that is not printable ASCII")
         return headers
+
+    def _sent(self, place: Literal["query", "header"]) -> list[tuple[str, str]]:
+        return [(key.name, f"{key.prefix}{key.value}") for key in self._keys if key.place == place]
 
     @staticmethod
     def timeout_s(request: Request, otherwise_s: float) -> float:
@@ -103,11 +103,13 @@ def ca_bundle() -> str:
     return certifi.where()
 
 
-def _secret_pattern(value: str) -> re.Pattern[str] | None:
-    """Return what matches the key in any spelling a URL, a header or a Python repr gives it."""
-    if not value:
+def _secret_pattern(values: Iterable[str]) -> re.Pattern[str] | None:
+    """Return what matches a key (or a part of it) in any spelling a URL, a header or a Python repr gives it."""
+    spellings: set[str] = set()
+    for value in filter(None, values):
+        escaped = value.encode("unicode_escape").decode("ascii")
+        spellings |= {value, quote(value, safe=""), quote(value), quote_plus(value), escaped}
+    if not spellings:
         return None
-    escaped = value.encode("unicode_escape").decode("ascii")
-    spellings = {value, quote(value, safe=""), quote(value), quote_plus(value), escaped}
     longest_first = sorted(spellings, key=len, reverse=True)
     return re.compile("|".join(re.escape(spelling) for spelling in longest_first), re.IGNORECASE)

@@ -50,7 +50,7 @@ class RefusalError(Exception):
 class Fred:
     """The v1 API. The dial `observation_rows` is the highest page: 100,000 at FRED, lower so that paging shows.
 
-    With `real_vintages` UNRATE, PAYEMS, INDPRO and GDPC1 are the real ones of two days of 2016, where their wheel is
+    With `real_vintages` UNRATE, PAYEMS, INDPRO, GDPC1 and SP500 are the real ones of a few days, where their wheels are
     installed, and else the synthetic ones that go on for ever.
     """
 

@@ -1,7 +1,8 @@
-"""Yahoo Finance: charts (bars, dividends, splits, the newest price) and search; quotes are refused for want of a crumb.
+"""Yahoo Finance: charts (bars, dividends, splits, the newest price), search, and quotes (`yahoo_quotes.py`).
 
-Deliberately not here: cookies and crumbs, quoteSummary, options, the stream; `5d`, `1wk`, `1mo`, `3mo`; pre and post
-market. Invariant: columns of a chart are equally long, and `timestamp` is absent where there are no rows.
+Deliberately not here: where a cookie and its crumb come from, quoteSummary, options, the stream; `5d`, `1wk`, `1mo`,
+`3mo`; pre and post market. Invariant: columns of a chart are equally long; without rows there is no
+`timestamp`.
 
 Yahoo publishes no documentation. Sources, read autumn 2026: https://github.com/ranaroussi/yfinance (utils.py, data.py,
 scrapers/history.py, const.py, issues 356, 1029, 1389, 1589), https://github.com/OpenBB-finance/OpenBB (recorded charts:
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from sandbox import yahoo_quotes
 from sandbox.allowance import SlidingWindow
 from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
 from sandbox.yahoo_market import DAY_S, SYMBOLS, WIDTHS_S, Event, Row, Symbol, YahooMarket
@@ -26,6 +28,10 @@ _VALUES = ("open", "high", "low", "close", "volume")
 _YFINANCE = "https://github.com/ranaroussi/yfinance, autumn 2026"
 
 _BARS = Example("bars", "IBM", "1d", "2007-02-20T00:00:00Z", "2007-04-10T00:00:00Z")
+#: Real days, there where their wheel is.
+_INDEX = Example("bars", "IXIC.INDX", "1d", "2018-01-01T00:00:00Z", "2019-02-01T00:00:00Z")
+_OF_FILES = (_INDEX,) if "^IXIC" in SYMBOLS else ()
+_QUOTE = Example("quotes", "AAPL")
 _ACTIONS = Example("actions", "AAPL", "", "2014-01-01T00:00:00Z", "2021-01-01T00:00:00Z")
 
 
@@ -42,7 +48,7 @@ class RefusalError(Exception):
 
 
 class Yahoo:
-    """Charts of symbols, by address only: no key."""
+    """Charts of symbols, by address only; quotes for who has a cookie and its crumb."""
 
     error_body = b"<html><head><title>Yahoo</title></head><body><h1>Will be right back...</h1></body></html>"
 
@@ -64,7 +70,12 @@ class Yahoo:
                 return self._chart(request)
             if request.path == SEARCH:
                 return _search(request.query.get("q", ""))
-            if request.path.startswith(("/v7/finance/quote", "/v10/finance/quoteSummary/")):
+            if request.path == yahoo_quotes.PATH:
+                refusal = yahoo_quotes.refusal_of(request)
+                if refusal is not None:
+                    raise RefusalError(401, "Unauthorized", refusal)
+                return Answer(200, yahoo_quotes.quotes(self._market, request))
+            if request.path.startswith("/v10/finance/quoteSummary/"):
                 raise RefusalError(401, "Unauthorized", "Invalid Crumb")
             raise RefusalError(404, "Not Found", "HTTP 404 Not Found")
         except RefusalError as refusal:
@@ -161,7 +172,9 @@ class Yahoo:
             Example("bars", "FB", "1d", "2012-05-01T00:00:00Z", "2013-04-01T00:00:00Z"),
             Example("bars", "EUR-USD", "1d", "2026-03-02T00:00:00Z", "2026-04-20T00:00:00Z"),
             Example("bars", "BTC-USD", "1h", "2026-06-01T00:00:00Z", "2026-06-15T00:00:00Z"),
-            Example("quotes", "AAPL"),
+            *_OF_FILES,
+            _QUOTE,
+            Example("quotes", "BTC-USD"),
             Example("quotes", "GSPC.INDX"),
             _ACTIONS,
         )
@@ -170,7 +183,8 @@ class Yahoo:
         symbol = next(one for one in SYMBOLS.values() if one.instrument == example.instrument)
         if example.dataset == "quotes":
             newest = self._market.newest(symbol, now_s=now_s)
-            return [{"ts": datetime.fromtimestamp(newest.ts, UTC).isoformat(), "last": newest.close}]
+            moment = datetime.fromtimestamp(newest.ts, UTC).isoformat()
+            return [{"ts": moment, **yahoo_quotes.prices(self._market, symbol, now_s=now_s)}]
         start, end = datetime.fromisoformat(example.start), datetime.fromisoformat(example.end)
         if example.dataset == "actions":
             return self._action_rows(symbol, start, end, now_s=now_s)
@@ -221,13 +235,16 @@ class Yahoo:
         unknown, before = "NOSUCHSYMBOL", Example("bars", "FB", "1d", "2010-01-01T00:00:00Z", "2010-02-01T00:00:00Z")
         old = Example("bars", "BTC-USD", "1h", "2020-01-01T00:00:00Z", "2020-01-02T00:00:00Z")
         crumb = '{"finance":{"result":null,"error":{"code":"Unauthorized","description":"Invalid Crumb"}}}'
+        quote, blocked = {"path": yahoo_quotes.PATH}, {"status": 429, "body": "Too Many Requests\r\n"}
         page = {"path": CHART, "fault": "html", "args": {"body": self.error_body.decode()}}
         return (
             ErrorCase("edge", _BARS, "wait", _YFINANCE, failing(status=429, body="Edge: Too Many Requests")),
             ErrorCase("slow down", _BARS, "wait", _YFINANCE, failing(status=429, body="Too Many Requests\r\n")),
             ErrorCase("outage in a 200", _BARS, "again", _YFINANCE, page),
             ErrorCase("bad gateway", _BARS, "again", _YFINANCE, failing(status=502)),
-            ErrorCase("crumb", _BARS, "request", _YFINANCE, failing(status=401, body=crumb)),
+            ErrorCase("charts closed", _BARS, "request", _YFINANCE, failing(status=401, body=crumb)),
+            ErrorCase("a cookie and another's crumb", _QUOTE, "key", _YFINANCE, key="another"),
+            ErrorCase("quotes blocked", _QUOTE, "wait", _YFINANCE, {**quote, "fault": "status", "args": blocked}),
             ErrorCase("delisted", Example("bars", unknown, "1d", _BARS.start, _BARS.end), "unknown", _YFINANCE),
             ErrorCase("too old", old, "request", _YFINANCE),
             ErrorCase("before the first bar", before, "nothing", _YFINANCE),

@@ -56,14 +56,17 @@ def test_both_real_vintages_are_stored_exactly_and_85_values_are_revised_between
     farm.run()
     stored = farm.select(
         "SELECT instrument, (ts AT TIME ZONE 'UTC')::date, vintage::text, value, vintage_given"
-        " FROM observations JOIN series ON id = series_id"
+        " FROM observations JOIN series ON id = series_id WHERE vintage = ANY(:days)",
+        days=[date.fromisoformat(day) for day in VINTAGES],
     )
     expected = {(*cell, VINTAGES[0]): value for cell, value in before.items()}
     expected |= {(*cell, VINTAGES[1]): value for cell, value in after.items() if before.get(cell) != value}
     assert {tuple(row[:3]): row[3] for row in stored} == expected
     assert all(row[4] for row in stored)
     revised = farm.value(
-        "SELECT count(*) FROM (SELECT FROM observations GROUP BY series_id, ts HAVING count(*) > 1) AS twice"
+        "SELECT count(*) FROM (SELECT FROM observations WHERE vintage = ANY(:days) GROUP BY series_id, ts"
+        " HAVING count(*) > 1) AS twice",
+        days=[date.fromisoformat(day) for day in VINTAGES],
     )
     assert (len(names), revised, len(before)) == (29, 85, 8_653)
     assert farm.findings() == []
@@ -87,9 +90,33 @@ def cells_known(farm, names, moment):
     return found
 
 
+@pytest.mark.usefixtures("real_vintages")
+def test_the_accounts_of_2009_and_the_core_prices_of_2018_are_vintages_of_their_own_series(farm, monkeypatch):
+    monkeypatch.setenv("FRED_API_KEY", "sandbox-key")
+    window = {"start": "1957-01-01T00:00:00+00:00", "end": "2019-02-01T00:00:00+00:00"}
+    farm.owe("fred", {"dataset": "observations", "instruments": ["GDPC1", "CPILFESL"], **window})
+    farm.run()
+    stored = {
+        name: farm.select(
+            "SELECT (ts AT TIME ZONE 'UTC')::date, vintage::text, value FROM observations JOIN series ON id = series_id"
+            " WHERE instrument = :name ORDER BY ts, vintage",
+            name=name,
+        )
+        for name in ("GDPC1", "CPILFESL")
+    }
+    assert stored["GDPC1"][0] == (date(1959, 1, 1), "2009-12-15", Decimal("2710.349"))
+    assert [row[1] for row in stored["GDPC1"] if row[0] == date(2009, 7, 1)] == ["2009-12-15", "2016-06-29"]
+    accounts = distribution("statsmodels").locate_file("statsmodels/datasets/macrodata/macrodata.csv").read_text()
+    expected = [Decimal(row["realgdp"]) for row in csv.DictReader(accounts.splitlines())]
+    assert [value for _, vintage, value in stored["GDPC1"] if vintage == "2009-12-15"] == expected
+    assert stored["CPILFESL"][0] == (date(1957, 1, 1), "2018-12-12", Decimal("28.5"))
+    assert stored["CPILFESL"][-1] == (date(2018, 11, 1), "2018-12-12", Decimal("259.481"))
+    assert farm.findings() == []
+
+
 def test_the_sandbox_reads_the_files_without_loading_their_packages():
     code = (
-        "import sys; from sandbox.fred_files import file_series; assert len(file_series()) == 31;"
+        "import sys; from sandbox.fred_files import file_series; assert len(file_series()) == 37;"
         "sys.exit(bool({'scipy', 'statsmodels', 'arch', 'pandas', 'numpy'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

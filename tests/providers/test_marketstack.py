@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.pipeline.calls import check_interval
 from ingest.providers import marketstack
 from ingest.providers.contract import Query
 from ingest.wire import Answer
@@ -159,6 +160,16 @@ def test_a_page_that_stands_still_ends_the_paging_and_is_bad_data(stuck):
     assert marketstack.next_page(first, reply(stuck)) is None
     with pytest.raises(BadData, match=r"no rows at 0 of 9|begins at 4"):
         marketstack.parse(BARS, reply(stuck))
+
+
+@pytest.mark.parametrize("interval", ["1m", "5m", "15m", "30m", "1h"])
+def test_intraday_rows_which_are_the_day_so_far_are_refused_as_bars_and_the_facts_say_why(interval):
+    with pytest.raises(UnknownName, match="unknown interval"):
+        marketstack.build(Query("bars", ("AAPL",), interval, START, END))
+    with pytest.raises(UnknownName, match="unknown interval"):
+        check_interval(marketstack.facts, "bars", interval)
+    assert "the day so far" in marketstack.facts.left_out["intraday rows as bars"]
+    assert "not that of the price" in marketstack.facts.left_out["intraday rows as quotes"]
 
 
 def test_an_empty_page_is_no_error():

@@ -1,4 +1,4 @@
-"""What a spoilt page of the four providers without such a test of their own becomes: findings, or its own values.
+"""What a spoilt page of the providers without such a test of their own becomes: findings, or its own values.
 
 Each documented page has a part retyped, dropped, doubled or moved, and is cut anywhere. Deliberately not here: what a
 sound page means (each provider's tests). Invariant: nothing but BadData is raised, and no value is invented.
@@ -36,6 +36,7 @@ PAGES = [
     ("coinbase", "trades", replace(coinbase_replies.TRADES, start=None, end=None)),
     ("coinbase", "ticker", coinbase_replies.QUOTES),
     ("coinbase", "book", coinbase_replies.BOOKS),
+    ("coinbase_advanced", "candles", Query("bars", PAIRS, "1h", T0, T0 + 90 * MINUTE)),
     ("kraken", "ohlc", kraken_replies.BARS),
     ("kraken", "ohlc", replace(kraken_replies.BARS, start=None)),
     ("kraken", "trades", kraken_replies.TRADES),

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import sandbox.contract
-from ingest.errors import FixRequest, SlowDown, TryAgain, UnknownName
+from ingest.errors import FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
 from ingest.market.quality import check
 from ingest.pipeline import frames
 from ingest.providers import yahoo
 from ingest.providers.contract import Query
+from ingest.providers.yahoo_parts import quotes
 from ingest.wire import Answer
 from sandbox.contract import Example
 from sandbox.dialects.yahoo import Yahoo
@@ -20,7 +21,7 @@ from sandbox.yahoo_market import HALTED_EVERY, SYMBOLS
 
 #: A Monday, 12:31 in New York.
 NOW = datetime(2026, 11, 23, 17, 31, 42, 500_000, UTC)
-KINDS = {"wait": SlowDown, "again": TryAgain, "request": FixRequest, "unknown": UnknownName}
+KINDS = {"key": KeyRefused, "wait": SlowDown, "again": TryAgain, "request": FixRequest, "unknown": UnknownName}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,12 @@ def exchange():
     return dialect
 
 
-def send(exchange, request, now=NOW, faults=None):
-    path, query = request.path, dict(request.params)
-    asked = sandbox.contract.Request(path, query, dict(request.headers), "127.0.0.1", now.timestamp())
+def send(exchange, request, now=NOW, faults=None, cookie="sandbox-key"):
+    """Send it as transport does: with cookie and crumb where it asks for quotes."""
+    path, query, headers = request.path, dict(request.params), dict(request.headers)
+    if path == quotes.PATH:
+        query, headers = query | {"crumb": "sandbox-key"}, headers | {"cookie": f"A3={cookie}"}
+    asked = sandbox.contract.Request(path, query, headers, "127.0.0.1", now.timestamp())
     said = exchange.answer(asked)
     said = said if isinstance(said, sandbox.contract.Answer) else said()
     if faults is not None:
@@ -59,7 +63,8 @@ def fetch(exchange, query, now=NOW):
 
 def query_of(example):
     start, end = (datetime.fromisoformat(text) if text else None for text in (example.start, example.end))
-    return Query(example.dataset, (example.instrument,), example.interval or None, start, end)
+    has_key = example.dataset == "quotes"
+    return Query(example.dataset, (example.instrument,), example.interval or None, start, end, has_key)
 
 
 @pytest.mark.parametrize("example", Yahoo(7).examples(), ids=lambda e: f"{e.dataset}-{e.instrument}-{e.interval}")
@@ -138,13 +143,22 @@ def test_each_of_its_errors_leads_to_what_the_documentation_asks_for(exchange, c
     query, faults = query_of(case.example), Faults()
     if case.fault:
         faults.arm({"provider": "yahoo", **case.fault}, {"yahoo": exchange})
-    answer = send(exchange, yahoo.build(query)[0], faults=faults)
+    answer = send(exchange, yahoo.build(query)[0], faults=faults, cookie=case.key or "sandbox-key")
     error = yahoo.error_of(answer)
     if case.decision == "nothing":
         assert error is None
         assert yahoo.parse(query, answer).columns["ts"] == []
     else:
         assert type(error) is KINDS[case.decision]
+
+
+def test_a_poll_of_quotes_is_one_request_with_a_key_and_one_a_symbol_without(exchange):
+    names = tuple(symbol.instrument for symbol in SYMBOLS.values())
+    known, count = fetch(exchange, Query("quotes", names, has_key=True))
+    assert (len(known), count) == (len(names), 1)
+    lasts, count = fetch(exchange, Query("quotes", names))
+    assert count == len(names)
+    assert [{"ts": row["ts"], "last": row["last"]} for row in known] == lasts
 
 
 def test_what_its_search_lists_can_be_asked_for(exchange):

@@ -231,6 +231,18 @@ def test_vintages_ascend_and_each_brings_another_value(name):
         assert all(one[1] != following[1] for one, following in pairwise(history))
 
 
+def test_the_indices_of_shares_are_real_closes_and_one_shows_ten_years(dialect):
+    [first, *_, last] = read(dialect, series_id="NASDAQCOM")["observations"]
+    assert [(one["date"], one["value"]) for one in (first, last)] == [
+        ("1999-01-04", "2208.050049"),
+        ("2018-12-31", "6635.279785"),
+    ]
+    dialect.limits["real_vintages"] = 1
+    found = read(dialect, series_id="SP500")["observations"]
+    dialect.limits["real_vintages"] = 0
+    assert (found[0]["date"], found[-1]["value"]) == ("2016-11-25", "2506.850098")
+
+
 def test_it_says_itself_what_must_come_of_it(dialect):
     assert isinstance(dialect, Conforming)
     assert {case.decision for case in dialect.error_cases()} >= {"key", "wait", "again", "unknown", "request"}

@@ -160,9 +160,37 @@ def test_a_wrong_chart_is_refused_in_an_error_object(dialect, path, query, expec
     assert error(ask(dialect, path, **query))[:2] == expected
 
 
-def test_quotes_and_summaries_want_a_crumb(dialect):
-    for path in ("/v7/finance/quote", "/v10/finance/quoteSummary/AAPL"):
-        assert error(ask(dialect, path), "finance") == (401, "Unauthorized", "Invalid Crumb")
+GIVEN = {"user-agent": "Mozilla/5.0", "cookie": "A1=x; A3=sandbox-key"}
+
+
+@pytest.mark.parametrize(
+    ("cookie", "query", "says"),
+    [
+        ("", {}, "User is unable to access this feature"),
+        ("A3=sandbox-key", {}, "Invalid Crumb"),
+        ("", {"crumb": "sandbox-key"}, "Invalid Crumb"),
+        ("A3=other", {"crumb": "sandbox-key"}, "Invalid Crumb"),
+        ("A3=sandbox-key", {"crumb": "other"}, "Invalid Crumb"),
+    ],
+)
+def test_quotes_want_a_cookie_and_the_crumb_that_belongs_to_it(dialect, cookie, query, says):
+    refused = ask(dialect, "/v7/finance/quote", headers=GIVEN | {"cookie": cookie}, symbols="AAPL", **query)
+    status, code, description = error(refused, "finance")
+    assert (status, code) == (401, "Unauthorized")
+    assert description.startswith(says)
+    assert error(ask(dialect, "/v10/finance/quoteSummary/AAPL"), "finance") == (401, "Unauthorized", "Invalid Crumb")
+
+
+def test_quotes_come_in_one_answer_without_the_symbols_that_are_not_known(dialect):
+    symbols = "AAPL,NOPE,^GSPC,eurusd=x"
+    said = ask(dialect, "/v7/finance/quote", headers=GIVEN, symbols=symbols, crumb="sandbox-key")
+    answer = json.loads(said.body)["quoteResponse"]
+    assert (said.status, answer["error"]) == (200, None)
+    apple, index, euro = answer["result"]
+    assert [one["symbol"] for one in answer["result"]] == ["AAPL", "^GSPC", "EURUSD=X"]
+    assert apple["bid"] < apple["regularMarketPrice"] < apple["ask"]
+    assert (apple["bidSize"], apple["currency"], "bid" in index) == (1, "USD", False)
+    assert type(euro["regularMarketTime"]) is int
 
 
 def test_too_many_requests_and_clients_that_are_no_browser_get_plain_text():

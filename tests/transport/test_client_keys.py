@@ -51,6 +51,20 @@ def test_a_key_is_sent_and_shows_nowhere(
     assert [outcome.request for outcome in got] == requests
 
 
+def test_a_key_of_two_parts_is_sent_in_both_places_and_neither_part_shows(
+    connect: OpenClient, server: LocalServer
+) -> None:
+    crumb = Key("query", "crumb", "other-s3cr3t/+")
+    endpoint = Endpoint(server.url, Key("header", "cookie", SECRET, "A3=", crumb))
+    echoed, cut = connect().send([Request("/echo"), Request("/garbage")], endpoint, deadline_s=2, max_bytes=CAP)
+    assert isinstance(echoed, Answer)
+    seen = json.loads(echoed.body)
+    assert (seen["headers"]["cookie"], seen["query"]) == (f"A3={SECRET}", [["crumb", "other-s3cr3t/+"]])
+    assert isinstance(cut, Failure)
+    assert not reveals(repr((echoed.request, echoed.headers, endpoint, cut)))
+    assert Outgoing(endpoint).redact(f"{SECRET} other-s3cr3t%2F%2B") == "[redacted] [redacted]"
+
+
 @pytest.mark.parametrize("base_url", ["http://127.0.0.1:1", "http://no-such-host.invalid", "nonsense", "http://["])
 def test_a_key_shows_in_no_detail_of_what_could_not_be_sent(
     connect: OpenClient, base_url: str, caplog: pytest.LogCaptureFixture

@@ -1,4 +1,4 @@
-"""What ../bitfinex.py is too long to hold: how its pairs are named, its windows followed, its books taken apart.
+"""What ../bitfinex.py is too long to hold: how its pairs are named, its windows followed, its rows and errors read.
 
 Deliberately not here: providers; this folder registers none. Invariant: as in a provider's file, no clock and no I/O.
 """

@@ -1,4 +1,4 @@
-"""What ../kraken.py is too long to hold: how its pairs are named, its pages taken apart, its trades followed.
+"""What ../kraken.py is too long to hold: how its pairs are named, its pages, rows, trades and errors read.
 
 Deliberately not here: providers; this folder registers none. Invariant: as in a provider's file, no clock and no I/O.
 """

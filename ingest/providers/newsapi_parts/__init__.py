@@ -1,0 +1,4 @@
+"""What ../newsapi.py is too long to hold: its pages and its errors.
+
+Deliberately not here: providers; this folder registers none. Invariant: as in a provider's file, no clock and no I/O.
+"""

@@ -1,0 +1,4 @@
+"""What ../x.py is too long to hold: its posts and its errors.
+
+Deliberately not here: providers; this folder registers none. Invariant: as in a provider's file, no clock and no I/O.
+"""
