@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from statistics import quantiles
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import select, text
@@ -19,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.fault_sandbox import SandboxControl
 from benchmarks.fault_table import ILL, ILL_INSTRUMENTS, INTERVAL, Scenario, State
-from benchmarks.fault_verdict import Day, healthy_s, jobs_by_state, judge, reported
+from benchmarks.fault_verdict import Day, healthy_s, jobs_by_state, judge, p95_ms, reported
 from ingest import providers
 from ingest.pipeline import dead_letters
 from ingest.pipeline.follow import JOB_ROWS, plan_history
@@ -96,13 +95,6 @@ class Played:
             "went_elsewhere": self.went_elsewhere,
             "seconds": round(self.seconds, 1),
         }
-
-
-def p95_ms(seconds: Sequence[float]) -> float:
-    """Return the 95th percentile in milliseconds; 0.0 of nothing."""
-    if len(seconds) < 2:
-        return round(1000 * sum(seconds), 1)
-    return round(1000 * quantiles(seconds, n=100, method="inclusive")[94], 1)
 
 
 def days(minutes: int, series: int = 1) -> Iterator[Day]:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from benchmarks.fault_table import SCENARIOS
+from benchmarks.fault_verdict import LEAST_POLLS, NOISE_MS, NOTICED_ABOVE
 from ingest.settings import CHECKOUT
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(900)]
@@ -27,5 +28,8 @@ def test_the_command_plays_every_fault_and_finds_nothing_unreported_twice_or_sen
     wrong = {name: row for name, row in figures["matrix"].items() if not row["as_expected"]}
     assert wrong == {}
     assert (figures["unreported"], figures["duplicates"], figures["sent_while_banned"]) == (0, 0, 0)
-    assert figures["healthy"]["failed"] == 0
+    assert figures["neighbour_failed"] == 0
+    assert figures["neighbour_polls"] >= LEAST_POLLS
+    allowed_ms = NOTICED_ABOVE * figures["neighbour_p95_ms_before"] + NOISE_MS
+    assert figures["neighbour_p95_ms"] <= allowed_ms, f"p95 is {figures['neighbour_p95_ratio']} times what it was"
     assert done.returncode == 0
