@@ -122,15 +122,17 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
         ground.sandbox.arm(ILL, arm)
     if scenario.lost:
         ground.lose(scenario.lost)
-    since = datetime.now(UTC)
+    since = polls_since = datetime.now(UTC)
     _owe(ground, day)
     if scenario.is_outage:
         ground.work(lambda: _failures(ground, since) >= _FAILURES_BEFORE_BACK, "the provider to be missed")
         if scenario.lost:
+            _note_polls(ground, played, polls_since)
             ground.restore(scenario.lost)
+            polls_since = datetime.now(UTC)
         _end_illness(ground, played)
     ground.work(lambda: _is_over(ground), "the ill provider's jobs to end")
-    until = datetime.now(UTC)
+    _note_polls(ground, played, polls_since)
     if not scenario.is_outage:
         _end_illness(ground, played)
     with ground.sessions() as session:
@@ -141,7 +143,6 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
     with ground.sessions() as session:
         last = judge(session, day)
         _tell(played, reported(session, since))
-        played.healthy += healthy_s(session, since, until)
     whole_after_all: State = "given_up" if letters and not last.missing else "reported"
     played.states["whole" if not first.missing else whole_after_all] += 1
     played.asked += day.rows
@@ -152,6 +153,12 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
     asked = ground.sandbox.requests_of(ILL)
     played.requests.update({"sent": asked["total"]} | {f"status {one}": n for one, n in asked["by_status"].items()})
     played.went_elsewhere += ground.sandbox.went_elsewhere()
+
+
+def _note_polls(ground: Ground, played: Played, since: datetime) -> None:
+    """Take the healthy provider's polls up to now; before the name is restored too, which may stop the farm."""
+    with ground.sessions() as session:
+        played.healthy += healthy_s(session, since, datetime.now(UTC))
 
 
 def _owe(ground: Ground, day: Day) -> None:

@@ -70,6 +70,9 @@ def _status(status: int, times: int | None = 2, **arguments: Any) -> tuple[Arm, 
     return (Arm("status", times, {"status": status, **arguments}),)
 
 
+#: No fault at all, but the same work: what the others are compared with.
+WELL: Final = Scenario("well", (Arm("slow", 1, {"delay_s": 0}),))
+
 _BEHIND = Arm("clock_skew", None, {"offset_s": -300})
 
 SCENARIOS: Final[tuple[Scenario, ...]] = (

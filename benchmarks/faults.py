@@ -25,8 +25,9 @@ from benchmarks.fault_table import (
     MAX_ANSWER_BYTES,
     SCENARIOS,
     SHORT_WAITS,
+    WELL,
 )
-from benchmarks.fault_verdict import healthy_failed, healthy_s, healthy_stored, neighbour
+from benchmarks.fault_verdict import Neighbour, healthy_failed, healthy_s, healthy_stored, neighbour
 from benchmarks.forwarder import Forwarder, forwarding
 from benchmarks.stage import Stage, context_of, running, running_farm, stage, until
 from ingest import providers
@@ -48,6 +49,8 @@ WARM_UP_POLLS = 25
 #: Taken before each fault and pooled, so that what else this machine does weighs on both sides alike.
 QUIET_POLLS = 15
 LAST_POLLS = 3
+#: One fault's part of the verdict: one that waits for a minute would outweigh all others.
+MOST_POLLS = 20
 
 #: Slots overlap, or those that fell due while a poll was slow would be left out, and be missing from the figure.
 _SCHEDULE = f'''"""The fault matrix's: one live poll of the provider that stays well."""
@@ -142,10 +145,11 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
     unasked = days(chosen.rows, chosen.series)
     with _ground(chosen.transport) as ground:
         ground.start()
-        quiet, played, load = list[float](), list[Played](), os.getloadavg()[0]
+        quiet, well, played, load = list[float](), list[float](), list[Played](), os.getloadavg()[0]
         try:
             for scenario in (one for one in SCENARIOS if one.name in chosen.only):
                 quiet += ground.polls(QUIET_POLLS)
+                well += play(ground, WELL, unasked).healthy
                 played.append(play(ground, scenario, unasked, at_least_s=chosen.seconds))
                 _tell(played[-1])
             with ground.sessions() as session:
@@ -153,13 +157,14 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
         finally:
             ground.stop()
     matrix = {one.scenario.name: one.figures(quiet) for one in played}
+    ill = [one for each in played for one in each.healthy[:MOST_POLLS]]
     return {
         "transport": chosen.transport,
         "matrix": matrix,
         **{name: sum(row[name] for row in matrix.values()) for name in VERDICTS},
         "as_expected": sum(row["as_expected"] for row in matrix.values()),
         "faults": len(matrix),
-        **neighbour(quiet, [one for each in played for one in each.healthy]),
+        **neighbour(Neighbour(quiet, well, ill), is_machine_quiet=load <= (os.cpu_count() or 1)),
         "neighbour_failed": failed,
         "machine": f"{os.cpu_count()} cores, load {load:.1f} before, {os.getloadavg()[0]:.1f} at the end",
     }

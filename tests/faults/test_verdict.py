@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from benchmarks.fault_play import days, play
 from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.fault_table import HEALTHY, SCENARIOS, Arm, Scenario
-from benchmarks.fault_verdict import LEAST_POLLS, NOISE_MS, Verdict, healthy_s, judge, neighbour
+from benchmarks.fault_table import HEALTHY, SCENARIOS, WELL, Arm, Scenario
+from benchmarks.fault_verdict import LEAST_POLLS, NOISE_MS, Neighbour, Verdict, healthy_s, is_noticed, judge, neighbour
 from benchmarks.faults import MUST_BE_0, is_bad
 from benchmarks.forwarder import forwarding
 from ingest.pipeline import jobs
@@ -23,7 +23,6 @@ from tests.emptying import empty
 from tests.faults.in_process import InProcess
 
 MINUTES = 30
-WELL = Scenario("well", (Arm("slow", 1, {"delay_s": 0}),))
 
 
 def change(ground: InProcess, statement: str, **parameters: object) -> None:
@@ -107,12 +106,22 @@ def test_a_poll_of_the_neighbour_ends_with_its_commit_and_not_when_its_transacti
 
 
 def test_a_neighbour_that_waits_half_as_long_again_and_more_than_noise_has_noticed() -> None:
-    quiet, beside = [0.1] * LEAST_POLLS, [(150 + NOISE_MS) / 1000] * LEAST_POLLS
-    assert neighbour(quiet, beside)["neighbour_noticed"] == 0
-    slower = neighbour(quiet, [one + 0.001 for one in beside])
-    assert slower["neighbour_noticed"] == 1
-    assert slower["neighbour_p95_ratio"] == 1.76
-    assert neighbour(quiet, [9.0] * (LEAST_POLLS - 1))["neighbour_noticed"] == 0, "a p95 of too few polls says nothing"
+    well, beside = [0.1] * LEAST_POLLS, [(150 + NOISE_MS) / 1000] * LEAST_POLLS
+    assert not is_noticed(well, beside)
+    assert is_noticed(well, [one + 0.001 for one in beside])
+    assert not is_noticed(well, [9.0] * (LEAST_POLLS - 1)), "a p95 of too few polls says nothing"
+
+
+def test_the_neighbour_is_judged_by_the_same_work_of_a_well_provider_and_on_a_quiet_machine_by_no_work_too() -> None:
+    quiet, well, beside = ([seconds] * LEAST_POLLS for seconds in (0.1, 0.2, 0.3))
+    busy = neighbour(Neighbour(quiet, well, beside), is_machine_quiet=False)
+    assert (busy["neighbour_p95_ratio"], busy["neighbour_p95_ratio_to_well"], busy["neighbour_noticed"]) == (
+        3.0,
+        1.5,
+        0,
+    )
+    assert neighbour(Neighbour(quiet, well, beside), is_machine_quiet=True)["neighbour_noticed"] == 1
+    assert neighbour(Neighbour(quiet, quiet, beside), is_machine_quiet=False)["neighbour_noticed"] == 1
 
 
 @pytest.mark.parametrize("verdict", MUST_BE_0)
