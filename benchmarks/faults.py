@@ -49,6 +49,8 @@ WARM_UP_POLLS = 25
 #: Taken before each fault and pooled, so that what else this machine does weighs on both sides alike.
 QUIET_POLLS = 15
 LAST_POLLS = 3
+#: As long the provider is well before each fault.
+WELL_S = 1.5
 #: One fault's part of the verdict: one that waits for a minute would outweigh all others.
 MOST_POLLS = 20
 
@@ -149,7 +151,7 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
         try:
             for scenario in (one for one in SCENARIOS if one.name in chosen.only):
                 quiet += ground.polls(QUIET_POLLS)
-                well += play(ground, WELL, unasked).healthy
+                well += play(ground, WELL, unasked, at_least_s=min(WELL_S, chosen.seconds)).healthy
                 played.append(play(ground, scenario, unasked, at_least_s=chosen.seconds))
                 _tell(played[-1])
             with ground.sessions() as session:
