@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from statistics import quantiles
 from typing import Any, Literal, Protocol
 
 from sqlalchemy import select, text
@@ -19,7 +18,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from benchmarks.fault_sandbox import SandboxControl
 from benchmarks.fault_table import ILL, ILL_INSTRUMENTS, INTERVAL, Scenario, State
-from benchmarks.fault_verdict import Day, healthy_s, jobs_by_state, judge, reported
+from benchmarks.fault_verdict import Day, healthy_s, jobs_by_state, judge, p95_ms, reported
 from ingest import providers
 from ingest.pipeline import dead_letters
 from ingest.pipeline.follow import JOB_ROWS, plan_history
@@ -98,13 +97,6 @@ class Played:
         }
 
 
-def p95_ms(seconds: Sequence[float]) -> float:
-    """Return the 95th percentile in milliseconds; 0.0 of nothing."""
-    if len(seconds) < 2:
-        return round(1000 * sum(seconds), 1)
-    return round(1000 * quantiles(seconds, n=100, method="inclusive")[94], 1)
-
-
 def days(minutes: int, series: int = 1) -> Iterator[Day]:
     """Yield days of the ill provider that nobody has asked for yet, each a job (or one a series)."""
     start = _FIRST_START
@@ -130,15 +122,17 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
         ground.sandbox.arm(ILL, arm)
     if scenario.lost:
         ground.lose(scenario.lost)
-    since = datetime.now(UTC)
+    since = polls_since = datetime.now(UTC)
     _owe(ground, day)
     if scenario.is_outage:
         ground.work(lambda: _failures(ground, since) >= _FAILURES_BEFORE_BACK, "the provider to be missed")
         if scenario.lost:
+            _note_polls(ground, played, polls_since)
             ground.restore(scenario.lost)
+            polls_since = datetime.now(UTC)
         _end_illness(ground, played)
     ground.work(lambda: _is_over(ground), "the ill provider's jobs to end")
-    until = datetime.now(UTC)
+    _note_polls(ground, played, polls_since)
     if not scenario.is_outage:
         _end_illness(ground, played)
     with ground.sessions() as session:
@@ -149,7 +143,6 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
     with ground.sessions() as session:
         last = judge(session, day)
         _tell(played, reported(session, since))
-        played.healthy += healthy_s(session, since, until)
     whole_after_all: State = "given_up" if letters and not last.missing else "reported"
     played.states["whole" if not first.missing else whole_after_all] += 1
     played.asked += day.rows
@@ -160,6 +153,12 @@ def _round(ground: Ground, played: Played, day: Day) -> None:
     asked = ground.sandbox.requests_of(ILL)
     played.requests.update({"sent": asked["total"]} | {f"status {one}": n for one, n in asked["by_status"].items()})
     played.went_elsewhere += ground.sandbox.went_elsewhere()
+
+
+def _note_polls(ground: Ground, played: Played, since: datetime) -> None:
+    """Take the healthy provider's polls up to now; before the name is restored too, which may stop the farm."""
+    with ground.sessions() as session:
+        played.healthy += healthy_s(session, since, datetime.now(UTC))
 
 
 def _owe(ground: Ground, day: Day) -> None:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import quantiles
 from typing import Any
 
 from sqlalchemy import text
@@ -18,6 +19,13 @@ from sqlalchemy.orm import Session
 
 from benchmarks.fault_table import HEALTHY, ILL, INTERVAL
 from ingest.market.intervals import bar_opens
+
+#: The healthy provider's p95 over all faults may be this many times what it was; above it, they were noticed.
+NOTICED_ABOVE = 1.5
+#: On top: what one disk write or time slice of a shared machine adds to a poll, ill provider or not.
+NOISE_MS = 25.0
+#: A p95 of fewer polls is made of less than five of them.
+LEAST_POLLS = 100
 
 _WITHIN = "ts >= :start AND ts < :end"
 _SERIES = f"provider = '{ILL}' AND dataset = 'bars' AND interval = '{INTERVAL}'"
@@ -118,12 +126,66 @@ def jobs_by_state(session: Session) -> Mapping[str, int]:
 
 
 def healthy_s(session: Session, since: datetime, until: datetime) -> Sequence[float]:
-    """Return the seconds from due to stored of the healthy provider's live polls that fell due in that time."""
+    """Return the seconds from slot to commit of the healthy provider's live polls that fell due in that time, in order.
+
+    One that still waits counts with what it has waited until now, one that was given up until then. `finished_at` is
+    when the transaction began that ended the job. Needs the server's `track_commit_timestamp`.
+    """
     query = text(
-        "SELECT extract(epoch FROM finished_at - due_at) FROM jobs"
-        f" WHERE task LIKE '%.{HEALTHY}' AND lane = 'live' AND state = 'done' AND due_at >= :since AND due_at < :until"
+        "SELECT extract(epoch FROM CASE WHEN state = 'done' THEN pg_xact_commit_timestamp(jobs.xmin)"
+        " ELSE coalesce(jobs.finished_at, clock_timestamp()) END - coalesce(slot, due_at))"
+        " FROM jobs LEFT JOIN schedule_runs ON schedule_runs.id = run_id"
+        f" WHERE task LIKE '%.{HEALTHY}' AND lane = 'live'"
+        " AND coalesce(slot, due_at) >= :since AND coalesce(slot, due_at) < :until ORDER BY coalesce(slot, due_at)"
     )
     return [float(one) for one in session.scalars(query, {"since": since, "until": until})]
+
+
+def healthy_stored(session: Session, since: datetime) -> int:
+    """Return how many of its polls that fell due since then are stored."""
+    query = f"SELECT count(*) FROM jobs WHERE task LIKE '%.{HEALTHY}' AND state = 'done' AND due_at >= :since"
+    return int(session.scalar(text(query), {"since": since}) or 0)
+
+
+def p95_ms(seconds: Sequence[float]) -> float:
+    """Return the 95th percentile in milliseconds; 0.0 of nothing."""
+    if len(seconds) < 2:
+        return round(1000 * sum(seconds), 1)
+    return round(1000 * quantiles(seconds, n=100, method="inclusive")[94], 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Seconds of the healthy provider's polls: beside nothing, beside a provider that is well, beside an ill one."""
+
+    quiet: Sequence[float]
+    well: Sequence[float]
+    ill: Sequence[float]
+
+
+def is_noticed(before: Sequence[float], beside: Sequence[float]) -> bool:
+    """Say whether the p95 has risen by more than is allowed; never of too few polls."""
+    return len(beside) >= LEAST_POLLS and p95_ms(beside) > NOTICED_ABOVE * p95_ms(before) + NOISE_MS
+
+
+def neighbour(polls: Neighbour, *, is_machine_quiet: bool) -> dict[str, Any]:
+    """Return the healthy provider's p95 over all faults against what it was while nobody was ill, and the verdict.
+
+    It may not rise over that beside the same work of a well provider. On a quiet machine it may not rise over that
+    beside no work either; on a busy one any work raises it, and as much without an illness.
+    """
+    ill, noticed = p95_ms(polls.ill), is_noticed(polls.well, polls.ill)
+    return {
+        "neighbour_p95_ratio": _ratio(ill, p95_ms(polls.quiet)),
+        "neighbour_p95_ratio_to_well": _ratio(ill, p95_ms(polls.well)),
+        "neighbour_noticed": int(noticed or (is_machine_quiet and is_noticed(polls.quiet, polls.ill))),
+        "neighbour_p95_ms": {"quiet": p95_ms(polls.quiet), "well": p95_ms(polls.well), "ill": ill},
+        "neighbour_polls": {"quiet": len(polls.quiet), "well": len(polls.well), "ill": len(polls.ill)},
+    }
+
+
+def _ratio(during: float, before: float) -> float:
+    return round(during / before, 2) if before else 0.0
 
 
 def healthy_failed(session: Session) -> int:

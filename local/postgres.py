@@ -50,8 +50,8 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %a ",
     "log_checkpoints": "off",
 }
-#: for tests: a crash of the machine may lose the data, a crash of the server may not
-FAST_AND_LOOSE = {"fsync": "off", "full_page_writes": "off"}
+#: for tests: a crash of the machine may lose the data, a crash of the server may not; they may ask when a row came
+FAST_AND_LOOSE = {"fsync": "off", "full_page_writes": "off", "track_commit_timestamp": "on"}
 
 
 class Postgres:

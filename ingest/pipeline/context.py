@@ -16,7 +16,7 @@ from ingest.archive import Archive, FolderArchive
 from ingest.errors import FixRequest
 from ingest.payloads import Payloads
 from ingest.pipeline.leases import LeaseKeeper
-from ingest.pipeline.provider_state import seed_of, sent_by
+from ingest.pipeline.provider_state import may_hold_connections, seed_of, sent_by
 from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
 from ingest.transport.connections import ConnectionLeases
@@ -69,7 +69,11 @@ class Context:
     def client(self) -> Client:
         """Return the HTTP client."""
         config = self.settings
-        leases = ConnectionLeases(self.redis, most=config.tickfarm_most_connections)
+        leases = ConnectionLeases(
+            self.redis,
+            most=config.tickfarm_most_connections,
+            may_be_held=lambda: may_hold_connections(self.sessions),
+        )
         return open_client(config.tickfarm_transport, connections=config.tickfarm_connections, leases=leases)
 
     @cached_property

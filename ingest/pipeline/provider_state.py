@@ -17,9 +17,12 @@ from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, sessionmaker
 
+from ingest.pipeline.backlog import SLOW_S
+from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.jobs import LEASE_S
 from ingest.transport.breaker import Transition
 from ingest.transport.budget import LONGEST_SHORT_S
+from ingest.transport.connections import LEASE_S as CONNECTIONS_LEASE_S
 from ingest.transport.gate import Ask, Hold, Seed, Sent
 from models import FetchLog, Job, ProviderEvent, ProviderHold
 
@@ -43,7 +46,7 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
     provider, _, pool = ask.budget.rpartition(":")
     with sessions() as session:
         now: datetime = session.scalars(select(func.clock_timestamp())).one()
-        begun = Job.task == f"tasks.fetch.{provider}", Job.state == "leased", Job.started_at.is_not(None)
+        begun = Job.task == f"{FETCH_PREFIX}{provider}", Job.state == "leased", Job.started_at.is_not(None)
         started = session.execute(select(Job.id, Job.attempt, Job.started_at).where(*begun))
         out = [
             (f"{job}:{attempt}", max((at - now).total_seconds() + LONGEST_BATCH_S, LEASE_S))
@@ -66,6 +69,19 @@ def sent_by(sessions: sessionmaker[Session], ask: Ask, jobs: Sequence[str]) -> d
         for row in session.scalars(_logged(provider, pool, now).where(FetchLog.kind == "batch", theirs)):
             found.setdefault(f"{row.job_id}:{row.attempt}", []).append(_sent(row, now))
     return found
+
+
+def may_hold_connections(sessions: sessionmaker[Session]) -> bool:
+    """Say whether anybody may have connections open: a fetch has ended lately, or has been running for a while.
+
+    Jobs that have just begun are those of a farm that has just started: who asks has begun one too.
+    """
+    now = func.now()  # and not clock_timestamp: no index is searched for what changes from row to row
+    lately = FetchLog.at > now - timedelta(seconds=CONNECTIONS_LEASE_S)
+    ended = select(FetchLog.id).where(lately, FetchLog.requests > 0).exists()
+    runs = Job.state == "leased", Job.started_at < now - timedelta(seconds=SLOW_S), Job.task.startswith(FETCH_PREFIX)
+    with sessions() as session:
+        return bool(session.scalar(select(ended | select(Job.id).where(*runs).exists())))
 
 
 def _logged(provider: str, pool: str, now: datetime) -> Select[FetchLog]:

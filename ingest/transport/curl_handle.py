@@ -165,17 +165,18 @@ def _headers(lines: Sequence[bytes]) -> dict[str, str]:
     """Return the last response's headers (an interim 1xx comes before it), repeated ones joined by a comma."""
     headers: dict[str, str] = {}
     for line in lines:
-        if line.startswith(b"HTTP/"):
-            headers = {}
-            continue
         name, value = _header(line)
-        if name is not None:
+        if name is None:
+            headers = {}
+        elif name:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 
 
 @lru_cache(maxsize=_KNOWN_LINES)
 def _header(line: bytes) -> tuple[str | None, str]:
-    """Return a header line's name and value; no name where it is none."""
+    """Return a header line's name and value; '' where it is none, None where it begins a response."""
+    if line.startswith(b"HTTP/"):
+        return None, ""
     name, colon, value = line.decode("latin-1").partition(":")
-    return (name.lower(), value.strip()) if colon else (None, "")
+    return (name.lower(), value.strip()) if colon else ("", "")

@@ -133,8 +133,9 @@ class LeasedClient:
 
     def _have_share(self) -> None:
         """Lease connections, unless the lease lasts for a while yet. Under the lock."""
-        # More than half of it gone: the thread, which would have renewed it by now, found no Redis.
-        if not self._share or self._ends - time.monotonic() < self._leases.lease_s / 2:
+        # The thread would have renewed it by now: it found no Redis. From then on others may count without us.
+        leases = self._leases
+        if not self._share or self._ends - time.monotonic() < leases.lease_s - leases.count_s:
             if self._is_over():
                 self._lose()
             self._renew(in_use=0)
@@ -156,7 +157,7 @@ class LeasedClient:
     def _renew(self, *, in_use: int) -> None:
         """Lease anew, and keep within what was granted as soon as nothing is under way."""
         began = time.monotonic()
-        granted = self._leases.take(self._process, self._wanted, in_use=in_use)
+        granted = self._leases.take(self._process, self._wanted, held=self._share, in_use=in_use)
         self._ends = began + self._leases.lease_s
         if not in_use and granted != self._share:
             self._own.resize(granted) if granted else self._own.drop()
@@ -164,7 +165,7 @@ class LeasedClient:
 
     def _keep(self, stop: Event) -> None:
         """Look after connections and lease for as long as the client is open. The thread's body."""
-        while not stop.wait(self._leases.lease_s / 6):
+        while not stop.wait(0.6 * self._leases.count_s):
             is_idle = self._lock.acquire(blocking=False)
             try:
                 self._look_after(is_idle=is_idle)

@@ -43,6 +43,7 @@ class Outgoing:
         self._base_url = endpoint.base_url
         self._keys = () if endpoint.key is None else endpoint.key.parts
         self._secret = _secret_pattern([key.value for key in self._keys])
+        self._headers: dict[tuple[tuple[str, str], ...], list[tuple[str, str]]] = {}
 
     @property
     def is_tls(self) -> bool:
@@ -63,8 +64,15 @@ class Outgoing:
     def headers(self, request: Request) -> list[tuple[str, str]]:
         """Return the headers, key included where it goes into one: never log or store them.
 
-        Raises ValueError for a name or value that is not printable ASCII: it would be a second header, or none.
+        Raises ValueError for a name or value that is not printable ASCII: it would be a second header, or none. Made
+        once for all requests of the batch that have the same headers of their own, which mostly is none.
         """
+        made = self._headers.get(request.headers)
+        if made is None:
+            made = self._headers[request.headers] = self._made(request)
+        return made
+
+    def _made(self, request: Request) -> list[tuple[str, str]]:
         own = {name.lower() for name, _ in request.headers}
         ours = (("user-agent", USER_AGENT), ("accept", "*/*"))
         headers = [*(header for header in ours if header[0] not in own), *request.headers, *self._sent("header")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,15 +12,17 @@ from sqlalchemy import text
 
 from benchmarks.fault_play import days, play
 from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.fault_table import SCENARIOS, Arm, Scenario
-from benchmarks.fault_verdict import Verdict, judge
-from benchmarks.faults import VERDICTS, is_bad
+from benchmarks.fault_table import HEALTHY, SCENARIOS, WELL, Arm, Scenario
+from benchmarks.fault_verdict import LEAST_POLLS, NOISE_MS, Neighbour, Verdict, healthy_s, is_noticed, judge, neighbour
+from benchmarks.faults import MUST_BE_0, is_bad
 from benchmarks.forwarder import forwarding
+from ingest.pipeline import jobs
+from ingest.pipeline.entries import FETCH_PREFIX
+from ingest.pipeline.jobs import NewJob
 from tests.emptying import empty
 from tests.faults.in_process import InProcess
 
 MINUTES = 30
-WELL = Scenario("well", (Arm("slow", 1, {"delay_s": 0}),))
 
 
 def change(ground: InProcess, statement: str, **parameters: object) -> None:
@@ -76,9 +78,55 @@ def test_a_fault_that_no_request_met_is_an_error_and_no_figure(ground: InProcess
         play(ground, missed, days(MINUTES))
 
 
-@pytest.mark.parametrize("verdict", VERDICTS)
+def poll_of_healthy(ground: InProcess, slot: datetime) -> None:
+    call = {"dataset": "quotes", "instruments": ["BTC-USD"]}
+    poll = NewJob(f"healthy:{slot.isoformat()}", f"{FETCH_PREFIX}{HEALTHY}", "live", call, due_at=slot)
+    with ground.sessions.begin() as session:
+        jobs.insert_jobs(session, [poll])
+
+
+def test_a_poll_of_the_neighbour_that_still_waits_counts_with_what_it_has_waited(ground: InProcess) -> None:
+    now = datetime.now(UTC)
+    poll_of_healthy(ground, now - timedelta(seconds=30))
+    with ground.sessions() as session:
+        [waits_s] = healthy_s(session, now - timedelta(minutes=1), now)
+    assert 30 <= waits_s < 40
+
+
+def test_a_poll_of_the_neighbour_ends_with_its_commit_and_not_when_its_transaction_says(ground: InProcess) -> None:
+    now = datetime.now(UTC)
+    poll_of_healthy(ground, now)
+    with ground.sessions.begin() as session:
+        session.execute(text("UPDATE jobs SET state = 'done', finished_at = now()"))
+        session.execute(text("SELECT pg_sleep(0.5)"))
+    with ground.sessions() as session:
+        [took_s] = healthy_s(session, now, now + timedelta(seconds=1))
+        said_s = float(session.scalar(text("SELECT extract(epoch FROM finished_at - due_at) FROM jobs")) or 0)
+    assert 0.5 <= took_s - said_s < 5
+
+
+def test_a_neighbour_that_waits_half_as_long_again_and_more_than_noise_has_noticed() -> None:
+    well, beside = [0.1] * LEAST_POLLS, [(150 + NOISE_MS) / 1000] * LEAST_POLLS
+    assert not is_noticed(well, beside)
+    assert is_noticed(well, [one + 0.001 for one in beside])
+    assert not is_noticed(well, [9.0] * (LEAST_POLLS - 1)), "a p95 of too few polls says nothing"
+
+
+def test_the_neighbour_is_judged_by_the_same_work_of_a_well_provider_and_on_a_quiet_machine_by_no_work_too() -> None:
+    quiet, well, beside = ([seconds] * LEAST_POLLS for seconds in (0.1, 0.2, 0.3))
+    busy = neighbour(Neighbour(quiet, well, beside), is_machine_quiet=False)
+    assert (busy["neighbour_p95_ratio"], busy["neighbour_p95_ratio_to_well"], busy["neighbour_noticed"]) == (
+        3.0,
+        1.5,
+        0,
+    )
+    assert neighbour(Neighbour(quiet, well, beside), is_machine_quiet=True)["neighbour_noticed"] == 1
+    assert neighbour(Neighbour(quiet, quiet, beside), is_machine_quiet=False)["neighbour_noticed"] == 1
+
+
+@pytest.mark.parametrize("verdict", MUST_BE_0)
 def test_any_verdict_that_is_not_0_fails_the_command(verdict: str) -> None:
-    clean: Mapping[str, int] = dict.fromkeys(VERDICTS, 0)
+    clean: Mapping[str, int] = dict.fromkeys(MUST_BE_0, 0)
     assert not is_bad(clean)
     assert is_bad({**clean, verdict: 1})
 

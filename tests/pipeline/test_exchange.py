@@ -17,7 +17,8 @@ from ingest.errors import TryAgain
 from ingest.pipeline.context import Context
 from ingest.pipeline.fetch import fetch
 from ingest.pipeline.instruments import listed_instruments
-from ingest.pipeline.provider_state import EVENTS
+from ingest.pipeline.provider_state import EVENTS, may_hold_connections
+from ingest.transport.leased import FULL_WAIT_S
 from tests.pipeline.farm import bars_call, opened
 from tests.waiting import until
 
@@ -160,6 +161,29 @@ def test_a_job_that_was_sending_when_redis_was_lost_holds_the_others_until_it_re
         assert farm.fetch(sending).state == "fetched"
         again = until(lambda: farm.begin() or None, within_s=5, what="the other job's turn")
         assert farm.fetch(again[0]).state == "fetched"
+
+
+def test_after_redis_was_lost_who_has_sent_goes_on_and_others_wait_until_connections_are_counted(farm_with):
+    with farm_with() as farm, closing(Context(farm.context.settings)) as another:
+        farm.owe("binance", bars_call())
+        assert farm.run_once().state == "fetched", "a first start waits for nothing"
+        farm.context.redis.flushall()
+        assert another.client.ready_in_s() == FULL_WAIT_S
+        farm.owe("binance", bars_call("ETH-USDT"))
+        assert farm.run_once().state == "fetched"
+        farm.change("UPDATE fetch_log SET at = at - interval '2 minutes'")
+        farm.context.redis.flushall()
+        assert another.client.ready_in_s() == 0.0, "nobody has sent for so long that all has been closed"
+
+
+def test_a_fetch_that_has_been_running_for_long_may_hold_connections_and_one_that_has_just_begun_holds_none(farm_with):
+    with farm_with() as farm, closing(Context(farm.context.settings)) as another:
+        farm.owe("binance", bars_call())
+        [running] = farm.begin()
+        assert not may_hold_connections(another.sessions)
+        farm.change("UPDATE jobs SET started_at = started_at - interval '10 seconds' WHERE id = :id", id=running.id)
+        assert may_hold_connections(another.sessions)
+        assert another.client.ready_in_s() == FULL_WAIT_S
 
 
 def test_a_quota_of_the_day_is_counted_before_sending_and_says_when_it_is_free(farm_with, sandbox):

@@ -53,7 +53,8 @@ def test_a_payload_that_is_nowhere_any_more_is_fetched_again(fetched_farm):
     fetched_farm.context.redis.flushdb()
     shutil.rmtree(fetched_farm.folder / "archive")
     finish(fetched_farm)
-    assert fetched_farm.value("SELECT count(*) FROM fetch_log") == 2
+    # Not counted: that the new worker waited until it was known what connections others held when Redis was emptied.
+    assert fetched_farm.value("SELECT count(*) FROM fetch_log WHERE requests > 0") == 2
 
 
 @pytest.mark.parametrize(("minutes", "state"), STORED_IN)

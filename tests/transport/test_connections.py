@@ -69,27 +69,55 @@ def test_a_lease_that_is_not_renewed_runs_out_by_the_servers_clock(store: redis.
     assert other.take("living", 10) == 0
     until(lambda: other.take("living", 10) == 10)
     assert 0.2 < time.monotonic() - began < 1.5
-    assert store.hkeys(connections_key("tickfarm")) == [b"living"]
+    assert set(store.hkeys(connections_key("tickfarm"))) == {b"whole", b"living"}
 
 
-def test_the_key_expires_with_the_last_lease_and_carries_the_farms_prefix(store: redis.Redis) -> None:
+def test_the_key_carries_the_farms_prefix_and_outlives_the_last_lease_by_another(store: redis.Redis) -> None:
     leases = ConnectionLeases(store, most=10, prefix="other")
     leases.take("a", 4)
-    assert store.keys() == [b"other:connections"]
-    assert LEASE_S * 900 < int(store.pttl("other:connections")) <= LEASE_S * 1000
     leases.give_back("a")
-    assert store.keys() == []
+    assert store.keys() == [b"other:connections"]
+    assert LEASE_S * 1900 < int(store.pttl("other:connections")) <= LEASE_S * 2000
 
 
-def test_what_was_open_when_redis_lost_its_books_is_counted_and_keeps_others_out(store: redis.Redis) -> None:
-    leases = ConnectionLeases(store, most=10)
+def test_after_redis_forgot_everything_nobody_gets_more_than_it_holds_until_all_have_said_what_that_is(
+    store: redis.Redis,
+) -> None:
+    was_lost = threading.Event()
+    leases = ConnectionLeases(store, most=100, lease_s=3.0, may_be_held=was_lost.is_set)
+    assert [leases.take("a", 64), leases.take("b", 64)] == [64, 36]
+    was_lost.set()
+    store.flushdb()
+    began = time.monotonic()
+    assert [leases.take("c", 64), leases.take("d", 1)] == [0, 0]
+    assert leases.take("b", 64, held=36) == 36  # nor more than it had, though `a` has not spoken yet
+    assert leases.take("a", 64, held=64) == 64
+    assert leases.take("b", 20, held=36) == 20
+    until(lambda: leases.take("c", 64) == 16)
+    assert leases.count_s * 0.9 < time.monotonic() - began < leases.count_s + 2
+    assert leases.leased() == 100
+
+
+def test_who_holds_connections_that_the_books_do_not_know_keeps_all_others_out_at_once(store: redis.Redis) -> None:
+    leases = ConnectionLeases(store, most=10)  # as if nobody could have told
     leases.take("old", 10)
     store.flushdb()
-    assert leases.take("new", 6) == 6
-    assert leases.take("old", 10, in_use=10) == 10
-    assert leases.take("other", 1) == 0
-    assert leases.take("new", 6) == 0  # its requests are over: it gives way first
-    assert leases.take("old", 10) == 10
+    assert leases.take("old", 10, held=10, in_use=10) == 10
+    assert leases.take("new", 6) == 0
+    leases.give_back("old")
+    assert leases.take("new", 6) == 0
+
+
+def test_a_first_start_waits_for_nothing(store: redis.Redis) -> None:
+    leases = ConnectionLeases(store, most=100, may_be_held=lambda: False)
+    assert [leases.take(process, 64) for process in ("a", "b")] == [64, 36]
+
+
+def test_books_that_are_there_are_believed_though_nobody_holds_anything(store: redis.Redis) -> None:
+    leases = ConnectionLeases(store, most=10, may_be_held=lambda: False)
+    leases.take("a", 4)
+    leases.give_back("a")
+    assert ConnectionLeases(store, most=10, may_be_held=lambda: True).take("b", 10) == 10
 
 
 def test_a_process_that_gets_less_works_with_less(connect: OpenClient, server: LocalServer, store: redis.Redis) -> None:
@@ -154,20 +182,28 @@ def test_an_idle_process_closes_its_connections_and_gives_its_share_back(
     assert leases.leased() == 0
 
 
-def test_a_flushed_redis_learns_again_what_is_held_and_who_came_meanwhile_leaves_less(
+def test_holders_at_the_most_keep_what_they_hold_through_a_loss_and_no_newcomer_opens_one_more(
     connect: OpenClient, server: LocalServer, store: redis.Redis
 ) -> None:
-    leases = ConnectionLeases(store, most=10, lease_s=SHORT_S)
-    client = connect(10, leases=leases)
-    send(client, server, *["/gather/10"] * 10)
-    store.flushdb()
-    until(lambda: leases.leased() == 10)
-    assert server.open_now == 10
-    store.flushdb()
-    ConnectionLeases(store, most=10).take("another", 6)
-    until(lambda: leases.leased() == 10 and server.open_now <= 4)
-    send(client, server, *["/slow/0.02"] * 12)
-    assert server.open_now <= 4
+    was_lost = threading.Event()
+    leases = ConnectionLeases(store, most=12, lease_s=3.0, may_be_held=was_lost.is_set)
+    holders, newcomers = ([connect(4, leases=leases) for _ in range(3)] for _ in range(2))
+    for holder in holders:
+        send(holder, server, *["/gather/4"] * 4)
+    assert server.open_now == 12
+    was_lost.set()
+    for _ in range(2):  # again, before all is counted
+        store.flushdb()
+        with ThreadPoolExecutor(3) as pool:
+            assert list(pool.map(lambda newcomer: newcomer.ready_in_s(), newcomers)) == [FULL_WAIT_S] * 3
+        until(lambda: leases.leased() == 12)
+    assert [holder.ready_in_s() for holder in holders] == [0.0] * 3
+    whole = time.monotonic() + leases.count_s + 0.2
+    until(lambda: time.monotonic() > whole)
+    assert newcomers[0].ready_in_s() == FULL_WAIT_S
+    holders[0].close()
+    send(newcomers[0], server, *["/gather/4"] * 4)
+    assert (server.most_open, leases.leased()) == (12, 12)
 
 
 def test_without_redis_a_process_works_until_its_lease_ends_and_then_has_nothing_open(

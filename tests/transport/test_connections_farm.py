@@ -103,4 +103,4 @@ def test_all_processes_together_hold_the_most_connections_open_and_not_one_more(
             assert process.wait(30) == (-signal.SIGKILL if process is killed else 0)
         # Those that ended have given theirs back; the killed one's lasts about a minute.
         assert 0 < leases.leased() <= wanted
-        assert 0 < store.pttl("tickfarm:connections") <= LEASE_S * 1000
+        assert 0 < store.pttl("tickfarm:connections") <= LEASE_S * 2000
