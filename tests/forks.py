@@ -55,7 +55,18 @@ LIBRARIES = (
     "zstandard",
 )
 #: Of ours, what reads no environment.
-OURS = ("ingest.market.calendars", "ingest.providers", "models.migrate")
+OURS = (
+    "commands.orders",
+    "ingest.payloads",
+    "ingest.pipeline.leader",
+    "ingest.pipeline.schedule_edits",
+    "ingest.pipeline.status",
+    "ingest.pipeline.workers",
+    "ingest.telemetry",
+    "ingest.transport.connections",
+    "models.migrate",
+    "models.upsert",
+)
 READS_THE_ENVIRONMENT = "ingest.settings"
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
