@@ -28,7 +28,7 @@ from local.servers import running
 from tests import forked
 from tests.conftest import statement, temporary_home
 from tests.documents import block_with, command_lines, words
-from tests.visitor import demo_that_stays, environment, processes_of, shown, tickfarm
+from tests.visitor import demo_that_stays, environment, forked_tickfarm, processes_of, shown, tickfarm
 from tests.waiting import is_gone, until
 
 COLUMNS = ("open", "high", "low", "close", "volume", "adjusted_close")
@@ -191,11 +191,11 @@ def test_the_readmes_python_works_beside_the_farm(staying):
 
 def test_a_pair_that_the_exchange_does_not_list_is_refused_with_those_that_are_near(staying):
     home, _ = staying
-    done = tickfarm(home, "follow", "binance", "quotes", "BTC-USTD")
+    done = forked_tickfarm(home, "follow", "binance", "quotes", "BTC-USTD")
     assert done.returncode == 2
     assert "unknown instrument: 'BTC-USTD'" in done.stderr
     assert "BTC-USDT" in done.stderr
-    assert "BTC-USTD" not in tickfarm(home, "status", "--json").stdout
+    assert "BTC-USTD" not in forked_tickfarm(home, "status", "--json").stdout
 
 
 def test_every_key_in_redis_is_one_that_the_operators_page_lists_and_none_of_ours_stays_for_ever(staying):
