@@ -4,7 +4,9 @@
 BIN := .venv/bin
 # Three at a time on two cores: half of the tests' time is waiting (for leases, restarts, deadlines). Files stay whole,
 # and begin in the order of tests/conftest.py: xdist's own puts those with the fewest tests last, which are the longest.
-PYTEST := $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+# Bytecode is kept even where the environment says not to: every process of a run would compile what has changed, and
+# pytest would rewrite all 220 test files in each of the three.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -79,8 +80,9 @@ class Result:
     wrong: Sequence[str]
 
 
+@cache
 def dialect_of(provider: str) -> Any:
-    """Return the provider's dialect, of the sandbox's own seed."""
+    """Return the provider's dialect, of the sandbox's own seed; what it says of itself changes with no question."""
     return import_module(f"sandbox.dialects.{provider}").open_dialect(SEED)
 
 

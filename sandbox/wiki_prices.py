@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 
 MAX_PER_PAGE = 10_000  # "qopts.per_page: the number of results per page, up to 10,000", which is the default too
 
@@ -56,8 +56,12 @@ class Row:
     cells: tuple[str, ...]
 
 
+@cache
 def load_table() -> "WikiPrices":
-    """Read the wheel's file as text. Raises ValueError where a cell could not stand in JSON as it is."""
+    """Read the wheel's file as text, once for all dialects that serve it.
+
+    Raises ValueError where a cell could not stand in JSON as it is.
+    """
     packed = (importlib.resources.files("bokeh_sampledata") / "_data" / "stocks.csv.gz").read_bytes()
     header, *lines = csv.reader(gzip.decompress(packed).decode().splitlines())
     if header != _HEADER:

@@ -10,6 +10,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,12 @@ from ingest.settings import CHECKOUT
 PYPROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
 PACKAGES = sorted(file.parent.name for file in CHECKOUT.glob("[a-z]*/__init__.py") if file.parent.name != "tests")
 SINGLES = sorted(file.stem for file in CHECKOUT.glob("*.py"))
-FILES = {
-    str(file.relative_to(CHECKOUT)): ast.parse(file.read_text())
+FILES = [
+    str(file.relative_to(CHECKOUT))
     for place in (*SINGLES, *PACKAGES, "tests")
     for file in ([CHECKOUT / f"{place}.py"] if place in SINGLES else sorted((CHECKOUT / place).rglob("*.py")))
-}
-OURS = {name: tree for name, tree in FILES.items() if not name.startswith("tests/")}
+]
+OURS = [name for name in FILES if not name.startswith("tests/")]
 
 LONGEST_FILE, LONGEST_FUNCTION = 400, 40
 #: A migration is one list of statements, written once and never changed: cutting it would only hide the order.
@@ -60,6 +61,12 @@ INSIDE_FUNCTIONS = {
     ("tasks/fetch.py", "ingest.pipeline.store"): "polars must not be loaded in a worker's parent",
     ("tasks/store.py", "ingest.pipeline.store"): "polars must not be loaded in a worker's parent",
 }
+
+
+@cache
+def tree_of(name):
+    """Return a file's syntax tree: read when a test asks, because every process of a run collects this file."""
+    return ast.parse((CHECKOUT / name).read_text())
 
 
 def imported(tree):
@@ -103,7 +110,7 @@ def test_every_room_of_the_core_has_its_layer():
 
 @pytest.mark.parametrize("single", SINGLES)
 def test_a_single_file_at_the_top_imports_only_what_is_below_it(single):
-    ours = {name for name in imported(OURS[f"{single}.py"]) if name.split(".")[0] in {*PACKAGES, *SINGLES, "tests"}}
+    ours = {name for name in imported(tree_of(f"{single}.py")) if name.split(".")[0] in {*PACKAGES, *SINGLES, "tests"}}
     allowed = MAY_IMPORT[single]
     assert not [name for name in ours if not any(f"{name}.".startswith(f"{one}.") for one in allowed)]
 
@@ -112,8 +119,8 @@ def test_a_single_file_at_the_top_imports_only_what_is_below_it(single):
 def test_nothing_of_the_project_imports_the_command_the_tests_the_sandbox_or_the_benchmarks(stranger):
     importers = [
         name
-        for name, tree in OURS.items()
-        if not name.startswith(f"{stranger}/") and any(one.split(".")[0] == stranger for one in imported(tree))
+        for name in OURS
+        if not name.startswith(f"{stranger}/") and any(one.split(".")[0] == stranger for one in imported(tree_of(name)))
     ]
     # What the sandbox says of itself is what the conformance grid compares with; benchmarks are no part of the product.
     assert [name for name in importers if stranger != "sandbox" or not name.startswith("benchmarks/")] == []
@@ -122,8 +129,8 @@ def test_nothing_of_the_project_imports_the_command_the_tests_the_sandbox_or_the
 def test_only_the_shell_and_its_configuration_know_celery():
     knowing = {
         Path(name).parts[0]
-        for name, tree in OURS.items()
-        if any(one.split(".")[0] in {"celery", "kombu", "billiard"} for one in imported(tree))
+        for name in OURS
+        if any(one.split(".")[0] in {"celery", "kombu", "billiard"} for one in imported(tree_of(name)))
     }
     assert knowing - {"benchmarks"} == {"tasks", "beat_schedule.py", "celeryconfig.py", "cli.py"}
 
@@ -137,8 +144,8 @@ def test_a_workers_parent_never_loads_polars_because_forked_children_would_hang_
 def test_imports_stand_at_the_top_unless_a_reason_is_listed_here():
     found = {
         (name, module)
-        for name, tree in OURS.items()
-        for function in functions(tree)
+        for name in OURS
+        for function in functions(tree_of(name))
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
         for module in ([node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
@@ -154,9 +161,9 @@ def test_no_file_outgrows_its_budget():
 def test_no_function_outgrows_its_budget():
     long = [
         f"{name}:{function.lineno} {function.name} has {size} lines"
-        for name, tree in FILES.items()
+        for name in FILES
         if not name.startswith(MAY_BE_LONG)
-        for function in functions(tree)
+        for function in functions(tree_of(name))
         if (size := (function.end_lineno or 0) - function.lineno + 1) > LONGEST_FUNCTION
     ]
     assert long == [], f"a function has {LONGEST_FUNCTION} lines at most: give its steps names"
@@ -171,7 +178,7 @@ def test_no_package_at_the_top_hides_a_module_of_the_standard_library():
 
 
 def test_every_file_begins_by_saying_what_is_here():
-    silent = [name for name, tree in FILES.items() if not (ast.get_docstring(tree) or "").strip()]
+    silent = [name for name in FILES if not (ast.get_docstring(tree_of(name)) or "").strip()]
     assert silent == [], "begin with a docstring: what is here, what is deliberately not, the one invariant"
     headless = [file for file in CHECKOUT.glob("ingest/**/*.lua") if not file.read_text().startswith("--")]
     assert headless == []

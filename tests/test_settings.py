@@ -20,6 +20,7 @@ from ingest.pipeline.credentials import keys_of
 from ingest.settings import CHECKOUT, BadSetting, BucketAddress, Settings, provider_endpoint, read_settings
 from ingest.settings.sources import OTHER_NAMES
 from ingest.wire import Endpoint, Key
+from tests import forked
 from tests.tickfarm_command import complaint, run
 
 NASDAQ = providers.get("nasdaq_data_link").facts
@@ -103,15 +104,7 @@ WRONG = {
 
 
 def celery(*arguments, **env):
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks", *arguments],
-        cwd=CHECKOUT,
-        env={**os.environ, **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.run(arguments, {**os.environ, **env}, within_s=60, celery=["-A", "tasks", *arguments])
 
 
 @pytest.fixture
@@ -147,7 +140,10 @@ def test_plain_celery_refuses_it_in_one_line_too(command):
 
 
 def test_plain_celery_refuses_a_provider_that_nobody_knows():
-    done = celery("worker", "-Q", "live", TICKFARM_PROVIDERS__KRAKE__ENABLED="false")
+    """In an interpreter of its own, as a person starts it."""
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", "live"]
+    env = {**os.environ, "TICKFARM_PROVIDERS__KRAKE__ENABLED": "false"}
+    done = subprocess.run(command, cwd=CHECKOUT, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert "did you mean kraken?" in complaint(done)
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ingest.settings import CHECKOUT
+from tests import forked
 from tests.waiting import is_gone
 
 
@@ -30,6 +31,11 @@ def tickfarm(home, *arguments, **more):
         timeout=200,
         check=False,
     )
+
+
+def forked_tickfarm(home, *arguments, **more):
+    """Run a command whose own start is not what is tested, in a fork that has the libraries (forked.py)."""
+    return forked.run(arguments, environment(home, **more), within_s=200, arguments=arguments)
 
 
 @contextmanager

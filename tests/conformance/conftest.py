@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipeline.conftest import sandbox_process, settings_of
+from tests.pipeline.conftest import module_sessions, sandbox_process, settings_of
 from tests.sandbox.conftest import SandboxClient, fresh_client
 
-__all__ = ["sandbox", "sandbox_process", "settings_of"]
+__all__ = ["module_sessions", "sandbox", "sandbox_process", "settings_of"]
 
 
 @pytest.fixture

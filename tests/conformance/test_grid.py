@@ -12,21 +12,20 @@ import pytest
 from benchmarks.conformance_play import cells, play
 from benchmarks.fault_sandbox import SandboxControl
 from ingest import providers
-from ingest.pipeline.context import Context
 from local.farm_processes import sandbox_settings
-from tests.emptying import empty
+from tests.pipeline.conftest import context_on
 
 GRID = cells()
 
 
 @pytest.mark.parametrize("cell", GRID, ids=[cell.name for cell in GRID])
 def test_what_is_copied_is_whole_and_exact_and_each_error_is_met_as_documented(
-    cell, settings_of, sandbox, module_database_url, monkeypatch
+    cell, settings_of, sandbox, module_sessions, monkeypatch
 ):
     for variable, value in sandbox_settings().items():
         monkeypatch.setenv(variable, value)
-    with closing(Context(settings_of(), name="test conformance")) as context:
-        result = play(cell, context, SandboxControl(sandbox.url), lambda: empty(module_database_url))
+    with closing(context_on(module_sessions, settings_of())) as context:  # which empties the tables
+        result = play(cell, context, SandboxControl(sandbox.url), lambda: None)
     assert result.wrong == []
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.orm import Session, sessionmaker
 
 from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
-from tests.emptying import empty
+from models import open_engine
+from tests.emptying import EVERY_ROW
 from tests.pipeline.farm import Farm, new_job, opened
 from tests.sandbox.conftest import SandboxClient, fresh_client, running_sandbox
 
@@ -37,6 +39,14 @@ def sandbox(sandbox_process: str) -> Iterator[SandboxClient]:
     """Return a client of the sandbox, which has no faults and limits nobody."""
     with fresh_client(sandbox_process, NO_LIMITS) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def module_sessions(module_database_url: str) -> Iterator[sessionmaker[Session]]:
+    """Return the sessions of a module's farms: with an engine each, each would compile all its statements anew."""
+    engine = open_engine(module_database_url, application_name="test pipeline")
+    yield sessionmaker(engine, expire_on_commit=False)
+    engine.dispose()
 
 
 @pytest.fixture
@@ -63,11 +73,21 @@ def settings_of(
     return make
 
 
+def context_on(sessions: sessionmaker[Session], settings: Settings) -> Context:
+    """Return a context that works with these sessions, of whose database every table is emptied."""
+    with sessions.begin() as session:
+        session.connection().exec_driver_sql(EVERY_ROW)
+    context = Context(settings, name="test pipeline")
+    vars(context)["sessions"] = sessions  # what it would open itself, opened already
+    return context
+
+
 @pytest.fixture
-def farm(settings_of: Callable[..., Settings], module_database_url: str, sandbox: SandboxClient) -> Iterator[Farm]:
+def farm(
+    settings_of: Callable[..., Settings], module_sessions: sessionmaker[Session], sandbox: SandboxClient
+) -> Iterator[Farm]:
     """Return an empty farm."""
-    empty(module_database_url)
-    with opened(Context(settings_of(), name="test pipeline"), sandbox) as farm:
+    with opened(context_on(module_sessions, settings_of()), sandbox) as farm:
         yield farm
 
 
@@ -75,13 +95,12 @@ def farm(settings_of: Callable[..., Settings], module_database_url: str, sandbox
 def farm_on_each_transport(
     request: pytest.FixtureRequest,
     settings_of: Callable[..., Settings],
-    module_database_url: str,
+    module_sessions: sessionmaker[Session],
     sandbox: SandboxClient,
 ) -> Iterator[Farm]:
     """Return an empty farm, once on each transport."""
-    empty(module_database_url)
     settings = settings_of(tickfarm_transport=request.param)
-    with opened(Context(settings, name="test pipeline"), sandbox) as farm:
+    with opened(context_on(module_sessions, settings), sandbox) as farm:
         yield farm
 
 

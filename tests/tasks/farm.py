@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,8 +21,9 @@ from kombu import pools
 from sqlalchemy import text
 
 from ingest.pipeline.context import Context
-from ingest.settings import CHECKOUT, Settings
-from local.child import Child, spawn
+from ingest.settings import Settings
+from local.child import Child
+from tests import forked
 from tests.conftest import temporary_home
 from tests.sandbox.conftest import SandboxClient
 from tests.waiting import until
@@ -47,7 +47,7 @@ class Running:
     """A process of the farm. Its log goes on when it is started again; `offset` is where this start's part begins."""
 
     name: str
-    argv: tuple[str, ...]
+    arguments: tuple[str, ...]
     env: Mapping[str, str]
     log: Path
     child: Child
@@ -118,26 +118,25 @@ class Farm:
     def start(self, name: str, *arguments: str, **env: str) -> Running:
         """Start `celery -A tasks <arguments>`."""
         log = self.folder / "logs" / f"{name}.log"
-        argv = (sys.executable, "-m", "celery", "-A", "tasks", *arguments)
         everything = {**self.env, **env}
         offset = log.stat().st_size if log.exists() else 0
-        child = spawn(argv, log=log, env=everything, cwd=CHECKOUT)
-        self.processes[name] = Running(name, argv, everything, log, child, offset)
+        child = _child(arguments, log=log, env=everything)
+        self.processes[name] = Running(name, arguments, everything, log, child, offset)
         return self.processes[name]
 
     def restart(self, running: Running, *, wait: bool = True) -> None:
         """Start an ended process again."""
         running.offset = running.log.stat().st_size
-        running.child = spawn(running.argv, log=running.log, env=running.env, cwd=CHECKOUT)
+        running.child = Child(
+            forked.start_celery("-A", "tasks", *running.arguments, log=running.log, env=running.env), running.log
+        )
         if wait:
             running.says(" ready.")
 
     def celery(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run one `celery -A tasks ..` command to its end."""
-        argv = [sys.executable, "-m", "celery", "-A", "tasks", *arguments]
-        return subprocess.run(
-            argv, env=self.env, cwd=CHECKOUT, timeout=timeout_s, capture_output=True, text=True, check=False
-        )
+        order = ("-A", "tasks", *arguments)
+        return forked.run(order, self.env, within_s=timeout_s, celery=order)
 
     @contextmanager
     def client(self) -> Iterator[Celery]:
@@ -220,6 +219,10 @@ class Farm:
         except Exception as error:  # noqa: BLE001 - a failure's report must not fail
             return f"<farm without database: {type(error).__name__}>"
         return f"<farm with jobs {jobs}>"
+
+
+def _child(arguments: tuple[str, ...], *, log: Path, env: Mapping[str, str]) -> Child:
+    return Child(forked.start_celery("-A", "tasks", *arguments, log=log, env=dict(env)), log)
 
 
 @contextmanager

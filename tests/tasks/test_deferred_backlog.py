@@ -6,13 +6,11 @@ each of them in a worker's memory and in Redis.
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from ingest.pipeline import jobs
-from tests.pipeline.transitions import lease_all
 from tests.tasks.load import PAIRS, bars_job, owe
 from tests.tasks.memory import resident_mib
 from tests.waiting import until
@@ -29,15 +27,13 @@ TOLD = "SELECT count(*) FROM jobs WHERE state = 'due' AND due_at > now() + inter
 IN_TIME_S = 15.0
 
 
-def defer_directly(farm, count):
-    """Owe jobs and put them back as a fetch does that was told to wait."""
-    for first in range(0, count, 1000):
-        now = farm.now()
-        owe(farm, *(bars_job(f"told:{first + at:05}", PAIRS[at % 4]) for at in range(min(1000, count - first))))
-        with farm.context.sessions.begin() as session:
-            for job in lease_all(session, "backfill", limit=1000, now=now + timedelta(minutes=1)):
-                due_at = now + timedelta(seconds=RETRY_AFTER_S)
-                jobs.put_back(session, job.id, job.attempt, due_at=due_at, reason="429", is_failure=False)
+#: What a fetch that was told to wait leaves behind, again and again: each row that it wrote, under another key.
+COPIED = """
+INSERT INTO jobs OVERRIDING SYSTEM VALUE
+SELECT copied.* FROM generate_series(1, :count) AS number, jobs AS asked, jsonb_populate_record(
+    asked, jsonb_build_object('id', nextval(pg_get_serial_sequence('jobs', 'id')), 'key', 'told:' || number)) AS copied
+WHERE asked.key = 'asked:' || lpad((number % :asked)::text, 5, '0')
+"""
 
 
 def load_everything(farm, worker):
@@ -79,7 +75,7 @@ def test_ten_thousand_deferred_jobs_cost_no_memory_and_no_redis_and_hold_up_nobo
         within_s=by_the_worker / 20 + 30,
         what="them to wait",
     )
-    defer_directly(farm, DEFERRED - by_the_worker)
+    farm.rows(COPIED, count=DEFERRED - by_the_worker, asked=by_the_worker)
     for number in range(12):
         shares(number, farm)
     of_other = "SELECT count(*) = 12 FROM jobs WHERE key LIKE 'other:%' AND state = 'done'"
