@@ -155,6 +155,10 @@ class Farm:
             result = session.execute(text(sql), values)
             return list(result) if result.returns_rows else []
 
+    def empty(self, *tables: str) -> None:
+        """Remove every row of these. Not TRUNCATE: its locks on several tables meet those of a beat's look at them."""
+        self.rows("; ".join(f"DELETE FROM {table}" for table in tables))
+
     def value(self, sql: str, **values: Any) -> Any:
         """Return a statement's first value, or None."""
         rows = self.rows(sql, **values)

@@ -29,7 +29,7 @@ CALL = {
 ROWS = "SELECT ts, open, high, low, close, volume, trade_count, is_final FROM bars ORDER BY ts"
 RECORD = "SELECT task, lane, state, priority, attempt, failures, kwargs->>'dataset', result->>'rows' FROM jobs"
 LOG = "SELECT provider, dataset, lane, requests, failed, outcome FROM fetch_log"
-TABLES = "TRUNCATE jobs, dead_letters, bars, ledger, revisions, findings, fetch_log"
+TABLES = ("jobs", "dead_letters", "bars", "ledger", "revisions", "findings", "fetch_log")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def ways(shared_farm):
 def test_every_way_of_calling_does_the_same_work_leaves_the_same_record_and_returns_the_result(shared_farm, ways):
     seen = {}
     for name, call in ways.items():
-        shared_farm.rows(TABLES)
+        shared_farm.empty(*TABLES)
         result = call()
         assert result.pop("job_id") == shared_farm.value("SELECT id FROM jobs")
         seen[name] = (result, shared_farm.rows(ROWS), shared_farm.rows(RECORD), shared_farm.rows(LOG))
@@ -81,7 +81,7 @@ def test_every_way_of_calling_does_the_same_work_leaves_the_same_record_and_retu
 
 def test_a_call_that_must_wait_says_until_when_and_why_and_is_done_by_itself_then(shared_farm, ways):
     """Kraken's way of saying so: an error in a 200, with the time from which it may be asked again."""
-    shared_farm.rows(TABLES)
+    shared_farm.empty(*TABLES)
     until_s = int(datetime.now(UTC).timestamp()) + 5
     body = json.dumps({"error": [f"EService:Throttled: {until_s}"]})
     shared_farm.sandbox.arm("kraken", "error_in_200", args={"body": body})

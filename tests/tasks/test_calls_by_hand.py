@@ -17,7 +17,7 @@ CALL = bars_job("call", "BTC-USDT").kwargs
 @pytest.fixture
 def hand(shared_farm):
     """A Celery client of the farm, which has an empty table and no jobs."""
-    shared_farm.rows("TRUNCATE jobs, dead_letters, bars, quotes, ledger, revisions, fetch_log")
+    shared_farm.empty("jobs", "dead_letters", "bars", "quotes", "ledger", "revisions", "fetch_log")
     with shared_farm.client() as app:
         app.loader.import_task_module("tasks.fetch")
         yield app

@@ -13,12 +13,11 @@ from tests.tasks.load import check_done_once, owe_bars
 from tests.waiting import until
 
 JOBS = 60
-EMPTY = "TRUNCATE jobs, dead_letters, bars, ledger, fetch_log"
 
 
 def run_jobs(farm: Farm, at_half=lambda: None):
     """Do the same jobs again on an empty farm; return the rows stored and what each job says of itself."""
-    farm.rows(EMPTY)
+    farm.empty("jobs", "dead_letters", "bars", "ledger", "fetch_log")
     rows = owe_bars(farm, jobs=JOBS)
     farm.wait_for("SELECT count(*) >= :half FROM jobs WHERE state = 'done'", half=JOBS // 2)
     at_half()

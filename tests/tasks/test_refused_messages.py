@@ -18,7 +18,7 @@ REFUSAL = {"status": 400, "body": '{"code":-1100,"msg":"Illegal characters found
 
 @pytest.fixture
 def client(shared_farm):
-    shared_farm.rows("TRUNCATE jobs, dead_letters, bars, ledger")
+    shared_farm.empty("jobs", "dead_letters", "bars", "ledger")
     with shared_farm.client() as app:
         yield app
 

@@ -25,7 +25,7 @@ OLD_JOBS = (
 @pytest.fixture
 def hand(shared_farm):
     """A Celery client of the farm, which has an empty table and no jobs."""
-    shared_farm.rows("TRUNCATE jobs, dead_letters, bars, quotes, ledger, revisions, fetch_log")
+    shared_farm.empty("jobs", "dead_letters", "bars", "quotes", "ledger", "revisions", "fetch_log")
     with shared_farm.client() as app:
         app.loader.import_task_module("tasks.fetch")
         app.loader.import_task_module("tasks.retention")

@@ -49,7 +49,7 @@ def own_farm(own_servers, farm_sandbox):
 @pytest.fixture
 def empty_farm(own_farm, sandbox):
     """The module's farm, whose processes go on from test to test: none of what happens may end them."""
-    own_farm.rows("TRUNCATE jobs, dead_letters, bars, ledger, revisions, fetch_log, backfills, backfill_jobs")
+    own_farm.empty("backfill_jobs", "backfills", "jobs", "dead_letters", "bars", "ledger", "revisions", "fetch_log")
     return own_farm
 
 

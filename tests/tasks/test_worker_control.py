@@ -11,7 +11,7 @@ from tests.waiting import until
 
 @pytest.fixture
 def empty(shared_farm):
-    shared_farm.rows("TRUNCATE jobs, dead_letters, bars, ledger, fetch_log")
+    shared_farm.empty("jobs", "dead_letters", "bars", "ledger", "fetch_log")
     return shared_farm
 
 
