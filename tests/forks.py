@@ -20,7 +20,8 @@ import sys
 import warnings
 from typing import Any
 
-#: What commands and `celery` import; a module that is missing here costs time and nothing else.
+#: What commands and `celery` import; a module that is missing here costs time and nothing else. Not those that read the
+#: environment when they are imported, as celery.worker.autoscale does.
 LIBRARIES = (
     "alembic.config",
     "celery.app.amqp",
@@ -35,7 +36,6 @@ LIBRARIES = (
     "celery.concurrency.prefork",
     "celery.fixups.django",
     "celery.loaders.app",
-    "celery.worker.autoscale",
     "celery.worker.consumer",
     "celery.worker.worker",
     "cronsim",
