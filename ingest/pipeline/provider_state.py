@@ -15,7 +15,6 @@ import structlog
 from redis import Redis
 from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from ingest.pipeline.backlog import SLOW_S
@@ -75,18 +74,14 @@ def sent_by(sessions: sessionmaker[Session], ask: Ask, jobs: Sequence[str]) -> d
 def may_hold_connections(sessions: sessionmaker[Session]) -> bool:
     """Say whether anybody may have connections open: a fetch has ended lately, or has been running for a while.
 
-    Jobs that have just begun are those of a farm that has just started: who asks has begun one too. While PostgreSQL is
-    away somebody may: the thread that asks to renew a lease outlives that.
+    Jobs that have just begun are those of a farm that has just started: who asks has begun one too.
     """
     now = func.now()  # and not clock_timestamp: no index is searched for what changes from row to row
     lately = FetchLog.at > now - timedelta(seconds=CONNECTIONS_LEASE_S)
     ended = select(FetchLog.id).where(lately, FetchLog.requests > 0).exists()
     runs = Job.state == "leased", Job.started_at < now - timedelta(seconds=SLOW_S), Job.task.startswith(FETCH_PREFIX)
-    try:
-        with sessions() as session:
-            return bool(session.scalar(select(ended | select(Job.id).where(*runs).exists())))
-    except OperationalError:
-        return True
+    with sessions() as session:
+        return bool(session.scalar(select(ended | select(Job.id).where(*runs).exists())))
 
 
 def _logged(provider: str, pool: str, now: datetime) -> Select[FetchLog]:

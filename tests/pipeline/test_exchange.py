@@ -11,7 +11,6 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from sqlalchemy.orm import sessionmaker
 
 from ingest import providers
 from ingest.errors import TryAgain
@@ -20,8 +19,6 @@ from ingest.pipeline.fetch import fetch
 from ingest.pipeline.instruments import listed_instruments
 from ingest.pipeline.provider_state import EVENTS, may_hold_connections
 from ingest.transport.leased import FULL_WAIT_S
-from local.port import free_port
-from models.session import open_engine
 from tests.pipeline.farm import bars_call, opened
 from tests.waiting import until
 
@@ -187,11 +184,6 @@ def test_a_fetch_that_has_been_running_for_long_may_hold_connections_and_one_tha
         farm.change("UPDATE jobs SET started_at = started_at - interval '10 seconds' WHERE id = :id", id=running.id)
         assert may_hold_connections(another.sessions)
         assert another.client.ready_in_s() == FULL_WAIT_S
-
-
-def test_while_postgresql_is_away_somebody_may_hold_connections():
-    away = open_engine(f"postgresql+psycopg2://tickfarm@127.0.0.1:{free_port()}/none", application_name="away")
-    assert may_hold_connections(sessionmaker(away))
 
 
 def test_a_quota_of_the_day_is_counted_before_sending_and_says_when_it_is_free(farm_with, sandbox):
