@@ -41,6 +41,8 @@ def test_an_autoscaled_worker_grows_to_its_most_under_load_and_shrinks_to_its_fe
 
 def test_an_autoscaled_worker_still_grows_after_it_lost_its_connection(farm):
     worker = autoscaled(farm)
+    # Before it waits for messages, a connection that is lost is made anew without a word.
+    until(lambda: any(one["cmd"] == "brpop" for one in farm.context.redis.client_list()), what="the worker's BRPOP")
     farm.lose_connections()
     worker.says("onnection to broker lost")
     rows = owe_bars(farm, jobs=(jobs := 80))
