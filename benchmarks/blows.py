@@ -29,6 +29,7 @@ _PAUSE_S = (0.5, 6.0)
 _STOPPED_S = (1.0, 30.0)
 #: A fault of the provider's lasts this long, unless it is spent earlier.
 _ILL_S = (1.0, 15.0)
+_ONE_PAIR = "symbol=BTCUSDT"
 #: Faults of the table that a farm overcomes without anybody's help. Refusals with 429 are left out, so that each one
 #: that is seen means that the farm spent more than it may.
 FAULTS = tuple(one for one in SCENARIOS if one.expects == "whole" and not one.lost and "429" not in one.name)
@@ -145,7 +146,8 @@ class Storm:
             return ""
         fault: Scenario = self._dice.choice(FAULTS)
         for arm in fault.arms:
-            self._sandbox.arm(self._provider, arm)
+            # The sandbox keeps one page and gives it to whoever asks next; a page of bars does not say whose it is.
+            self._sandbox.arm(self._provider, arm, match=_ONE_PAIR if arm.fault == "repeated_page" else "")
         for_s = self._dice.uniform(*_ILL_S)
         self._well_at = time.monotonic() + for_s
         return f"{fault.name} for {for_s:.0f} s"

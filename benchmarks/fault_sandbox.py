@@ -31,9 +31,15 @@ class SandboxControl:
         except requests.ConnectionError:
             return False
 
-    def arm(self, provider: str, arm: Arm) -> None:
-        """Arm a fault. Raises RuntimeError where the sandbox refuses it."""
-        wish = {"provider": provider, "fault": arm.fault, "times": arm.times, "args": dict(arm.arguments)}
+    def arm(self, provider: str, arm: Arm, *, match: str = "") -> None:
+        """Arm a fault for queries that hold `match`. Raises RuntimeError where the sandbox refuses it."""
+        wish = {
+            "provider": provider,
+            "fault": arm.fault,
+            "times": arm.times,
+            "args": dict(arm.arguments),
+            "match": match,
+        }
         self._ask("POST", "faults", wish | {"path": _BARS})
 
     def arm_document(self, wish: dict[str, Any]) -> None:
