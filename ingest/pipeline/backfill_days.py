@@ -19,7 +19,7 @@ from ingest.market.calendars import expected_by_day
 from ingest.market.records import Dataset
 from ingest.market.times import first_date, midnight
 from ingest.pipeline.entries import FETCH_PREFIX
-from ingest.pipeline.gaps import LOOKS
+from ingest.pipeline.gaps import LOOKS, PROVEN_BY_DAY
 from ingest.pipeline.gaps_days import DayGaps
 from ingest.pipeline.gaps_owed import DAY, Owed
 from ingest.pipeline.gaps_windows import Ranges, Window
@@ -148,7 +148,7 @@ class Days:
         self, session: Session, series: Series | None, known: Mapping[date, str], kind: str, end: datetime
     ) -> Mapping[date, DayGaps]:
         """Return of the days that are partly there what is missing."""
-        if series is None or self.dataset not in LOOKS or not {"planned", "fetched"} & set(known.values()):
+        if series is None or self.dataset not in PROVEN_BY_DAY or not {"planned", "fetched"} & set(known.values()):
             return {}
         asked = (series.id, self.facts, self.dataset, series.instrument, series.interval, kind)
         owed = Owed(*asked, self.start, end, self.reach)
@@ -176,7 +176,8 @@ class Days:
         self._count(found, state, len(days))
         if state == "suspect":
             found.ill += [self._all_of(one) for one in days] if self.mode != "missing" else []
-        _follow(runs, days if state == "absent" or (self.mode == "all" and state != "suspect") else ())
+        # Of a file's days nobody has said anything yet.
+        _follow(runs, days if state in ("absent", "imported") or (self.mode == "all" and state != "suspect") else ())
 
     def _count(self, found: Wanted, state: str, days: int) -> None:
         if state in ("verified", "empty_confirmed"):

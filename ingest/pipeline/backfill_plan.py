@@ -22,7 +22,7 @@ from ingest.pipeline.backfill_days import MODES, Days, Mode, Wanted, promises_of
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_dataset, check_interval, first_in_reach, reach_in_words
 from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.follow import check_names
-from ingest.pipeline.gaps import settle
+from ingest.pipeline.gaps import PROVEN_BY_DAY, settle
 from ingest.pipeline.gaps_lookback import check_since
 from ingest.pipeline.quota import used_of
 from ingest.pipeline.terms import terms_of
@@ -162,7 +162,9 @@ def each_series(session: Session, ask: Ask, now: datetime, *, settles: bool = Fa
         first_in_reach(facts, ask.dataset, interval, now),
         settled_by(facts, interval, now),
         cutter.page,
-        ask.mode,
+        ask.mode
+        if ask.dataset in PROVEN_BY_DAY
+        else "all",  # of others nobody can say what is missing between two dates
         now,
         (lambda owed, looked: settle(session, owed, looked, now)) if settles else (lambda owed, looked: None),
     )

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.market.times import first_date
 from ingest.pipeline.backfill_plan import cost_now
-from ingest.pipeline.gaps import LOOKS
+from ingest.pipeline.gaps import PROVEN_BY_DAY
 from ingest.settings import Settings
 from models import Backfill
 
@@ -103,7 +103,7 @@ class Progress:
     @property
     def is_proven(self) -> bool:
         """Say whether it is over and nothing is missing, as far as anybody can say of its dataset."""
-        return self.state == "done" and (self.dataset not in LOOKS or self.days_verified >= self.days)
+        return self.state == "done" and (self.dataset not in PROVEN_BY_DAY or self.days_verified >= self.days)
 
 
 def progress_of(session: Session, config: Settings, order: Backfill, now: datetime) -> Progress:

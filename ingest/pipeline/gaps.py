@@ -83,6 +83,8 @@ _JUDGED = text("""
 
 #: What can be asked back, by how it is looked at.
 LOOKS = {"bars": grid_gaps, "trades": trade_gaps, "observations": release_gaps}
+#: Those of which every day is proven; of observations only dates that have a value, or must have one by now.
+PROVEN_BY_DAY = ("bars", "trades")
 
 log = structlog.get_logger(__name__)
 

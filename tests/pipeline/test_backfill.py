@@ -141,6 +141,36 @@ def test_only_the_missing_minutes_of_a_day_are_asked_for(farm, order):
     assert farm.select("SELECT state, stored FROM ledger") == [("verified", WHOLE)]
 
 
+def test_a_day_that_came_from_a_file_is_asked_for(farm, order):
+    farm.owe("binance", bars_call(minutes=2 * WHOLE))
+    farm.run()
+    farm.change("UPDATE ledger SET state = 'imported', once = '{}', twice = '{}' WHERE day = '2024-03-06'")
+    _, found = order(2)
+    assert (found.jobs, found.days_missing, found.days_verified) == (1, 1, 1)
+    assert windows(farm, "state = 'due'") == [stretch(WHOLE, 2 * WHOLE)]
+
+
+def test_values_are_ordered_in_one_job_whatever_dates_are_proven_and_that_proves_what_can_be(farm, step, progress):
+    """Between two releases there is nothing, and nobody can say that a day of these is missing."""
+    farm.change(
+        "INSERT INTO series (provider, dataset, instrument, followed)"
+        " VALUES ('frankfurter', 'observations', 'EUR-USD', true)"
+    )
+    farm.change(
+        "INSERT INTO ledger (series_id, day, stored, final, state, job_id, updated_at)"
+        " SELECT id, day, 1, 1, state, 1, now()"
+        " FROM series, (VALUES (date '2024-03-06', 'verified'), ('2024-03-07', 'fetched')) AS days (day, state)"
+    )
+    now = datetime.now(UTC) - timedelta(seconds=1)
+    window = {"interval": None, "start": DAY, "end": DAY + 10 * DAYS, "mode": "missing", "now": now}
+    config, provider = farm.context.settings, providers.get("frankfurter")
+    ask = check_ask(config, provider, "observations", ["EUR-USD"], **window)
+    number, found = step(backfill.run, config, ask, by="tester", now=now)
+    assert (found.jobs, windows(farm)) == (1, [stretch(0, 10 * WHOLE)])
+    farm.run()
+    assert progress(number).is_proven
+
+
 def test_today_of_a_followed_series_is_left_to_the_live_lane(farm, order):
     now = datetime.now(UTC)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
