@@ -27,6 +27,8 @@ from ingest.wire import Answer, Endpoint, Failure, Request
 #: When to ask again where all connections are taken: what comes free is a process that was idle for half a minute, or
 #: that ended, so asking more often finds hardly more.
 FULL_WAIT_S: Final = 10.0
+#: The keeper is at it for a round trip to Redis.
+_KEEPER_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -111,7 +113,13 @@ class LeasedClient:
     def close(self) -> None:
         """Close every connection and give the lease back. The client can't be used afterwards."""
         self._stop.set()
-        self._own.close()
+        # The keeper may be looking after the connections just now; what is being sent is not waited for.
+        is_idle = self._pid == os.getpid() and self._lock.acquire(timeout=_KEEPER_S)
+        try:
+            self._own.close()
+        finally:
+            if is_idle:
+                self._lock.release()
         if self._pid == os.getpid() and self._share:
             self._share = 0
             with suppress(RedisError):  # then it runs out

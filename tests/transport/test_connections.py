@@ -234,3 +234,17 @@ def test_without_redis_a_process_works_until_its_lease_ends_and_then_has_nothing
 def test_a_forked_child_leases_connections_of_its_own(kind: str, server: LocalServer, redis_url: str) -> None:
     got = forked(kind, server.url, redis_url)
     assert got == {"before": [200] * 3, "child": [200] * 3, "after": [200] * 3, "code": 0, "leased": [1, 2, 1]}
+
+
+def test_a_client_that_is_closed_while_its_keeper_is_at_work_ends_in_peace(
+    connect: OpenClient, server: LocalServer, store: redis.Redis
+) -> None:
+    """What a thread raises fails the test."""
+    for at in range(40):
+        leases = ConnectionLeases(store, most=4, lease_s=0.05)
+        client = connect(4, leases=leases)
+        send(client, server, "/ok/1")
+        moment = time.monotonic() + at / 4_000  # over the keeper's period, which is 5 ms
+        until(lambda moment=moment: time.monotonic() > moment)
+        leases.take("another", at % 4 + 1)  # the share changes, and the client is resized
+        client.close()
