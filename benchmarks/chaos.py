@@ -7,12 +7,10 @@ what the clock and the sandbox say, stored is what the table holds when the farm
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,12 +21,12 @@ from sqlalchemy.orm import Session
 
 from benchmarks.blows import Storm
 from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.stage import Stage, context_of, running, running_farm, stage, until
+from benchmarks.sandboxed import sandboxed
+from benchmarks.stage import Stage, context_of, running_farm
 from ingest import providers
 from ingest.pipeline.context import Context
 from ingest.pipeline.coverage import coverage
 from ingest.pipeline.follow import follow, plan_history
-from local.port import LOOPBACK, free_port
 from local.processes import Supervisor
 
 NAME = "chaos"
@@ -45,7 +43,6 @@ _HISTORY_ROWS_S = 0.6 * _WEIGHT / 2 * 1_000 / 60
 _HEALED_WITHIN_S = 1_200.0
 #: Nothing that is owed waits longer than this once all is well: the longest wait between two tries is a minute.
 _STUCK_AFTER = timedelta(minutes=2)
-_PATIENCE_S = 30.0
 
 _SCHEDULE = f'''"""Chaos': live polls, and the check of gaps often enough for a benchmark."""
 
@@ -93,15 +90,7 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
     """Let the storm pass over a farm, wait until it has healed, and count."""
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
     print(f"seed {seed}", file=sys.stderr)
-    port = free_port()
-    argv = (sys.executable, "-m", "sandbox", "--port", str(port))
-    with (
-        stage() as where,
-        running(where, "sandbox", *argv, env=os.environ),
-        closing(SandboxControl(f"http://{LOOPBACK}:{port}")) as sandbox,
-        context_of(where) as context,
-    ):
-        until(sandbox.is_there, _PATIENCE_S, "the sandbox")
+    with sandboxed() as (where, sandbox), context_of(where) as context:
         sandbox.no_limits(_PROVIDER, weight_per_minute=_WEIGHT)
         since = _follow(context, chosen.seconds)
         with running_farm(where, _settings(where, sandbox)) as farm:

@@ -17,15 +17,13 @@ from typing import Any
 import structlog
 
 from benchmarks.conformance_play import Result, cells, play
-from benchmarks.fault_sandbox import SandboxControl
-from benchmarks.stage import Stage, running, stage, until
+from benchmarks.sandboxed import sandboxed
+from benchmarks.stage import Stage
 from ingest.pipeline.context import Context
 from local.farm_processes import sandbox_settings
-from local.port import LOOPBACK, free_port
 from models import Base
 
 NAME = "conformance"
-_PATIENCE_S = 30.0
 HELP = "each dataset of each provider copied exactly, each of its documented errors met as it must be"
 
 
@@ -42,13 +40,9 @@ def is_bad(figures: Mapping[str, Any]) -> bool:
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Play every cell and return the grid."""
     wanted = [cell for cell in cells() if not options.only or cell.provider in options.only]
-    port = free_port()
     os.environ |= sandbox_settings()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is for figures
-    argv = (sys.executable, "-m", "sandbox", "--port", str(port))
-    with stage() as ground, running(ground, "sandbox", *argv, env=os.environ):
-        sandbox = SandboxControl(f"http://{LOOPBACK}:{port}")
-        until(sandbox.is_there, _PATIENCE_S, "the sandbox")
+    with sandboxed() as (ground, sandbox):
         changes = {"tickfarm_sandbox_url": sandbox.url, "tickfarm_pace": False, "tickfarm_connections": 8}
         settings = ground.settings().model_copy(update=changes)
         results = []

@@ -29,11 +29,12 @@ from benchmarks.fault_table import (
 )
 from benchmarks.fault_verdict import Neighbour, healthy_failed, healthy_s, healthy_stored, neighbour
 from benchmarks.forwarder import Forwarder, forwarding
-from benchmarks.stage import Stage, context_of, running, running_farm, stage, until
+from benchmarks.sandboxed import sandboxed
+from benchmarks.stage import Stage, context_of, running_farm, until
 from ingest import providers
 from ingest.pipeline.context import Context
 from ingest.pipeline.workers import wake_leader
-from local.port import LOOPBACK, free_port
+from local.port import LOOPBACK
 
 NAME = "faults"
 HELP = "what becomes of the data, and of a healthy provider, while another one is ill in every way"
@@ -179,17 +180,12 @@ def is_bad(figures: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def _ground(transport: str) -> Iterator[RealFarm]:
-    port = free_port()
-    argv = (sys.executable, "-m", "sandbox", "--port", str(port))
     with (
-        stage() as where,
-        running(where, "sandbox", *argv, env=os.environ),
-        closing(SandboxControl(f"http://{LOOPBACK}:{port}")) as sandbox,
-        forwarding(port) as forwarder,
+        sandboxed() as (where, sandbox),
+        forwarding(int(sandbox.url.rpartition(":")[2])) as forwarder,
         context_of(where) as context,
     ):
         _note_commits(where)
-        until(sandbox.is_there, 20, "the sandbox")
         yield RealFarm(where, context, sandbox, forwarder, transport)
 
 

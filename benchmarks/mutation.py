@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import random
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -24,21 +22,19 @@ from sqlalchemy import text
 from benchmarks.conformance_play import run_due
 from benchmarks.fault_sandbox import SandboxControl
 from benchmarks.harm import HARMS
-from benchmarks.stage import running, stage, until
+from benchmarks.sandboxed import sandboxed
 from ingest import providers
 from ingest.pipeline.context import Context
 from ingest.pipeline.coverage import coverage
 from ingest.pipeline.follow import follow
 from ingest.pipeline.gaps import check
 from ingest.pipeline.scrub import scrub
-from local.port import LOOPBACK, free_port
 from models.upsert import row_hash
 
 NAME = "mutation"
 HELP = "rows altered behind the ledger's back: found, healed, and no false alarm"
 _PROVIDER, _INSTRUMENT = "binance", "BTC-USDT"
 _FIRST = datetime(2024, 3, 4, tzinfo=UTC)
-_PATIENCE_S = 30.0
 _CHECKS = 6
 
 
@@ -68,14 +64,7 @@ def is_bad(figures: Mapping[str, Any]) -> bool:
 def run(chosen: argparse.Namespace) -> dict[str, Any]:
     """Alter, scrub, heal, compare; return the share that was found and healed."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # stdout is for figures
-    port = free_port()
-    argv = (sys.executable, "-m", "sandbox", "--port", str(port))
-    with (
-        stage() as ground,
-        running(ground, "sandbox", *argv, env=os.environ),
-        closing(SandboxControl(f"http://{LOOPBACK}:{port}")) as sandbox,
-    ):
-        until(sandbox.is_there, _PATIENCE_S, "the sandbox")
+    with sandboxed() as (ground, sandbox):
         changes = {"tickfarm_sandbox_url": sandbox.url, "tickfarm_pace": False, "tickfarm_connections": 8}
         with closing(Context(ground.settings().model_copy(update=changes), name="mutation")) as context:
             return _play(context, sandbox, chosen)
