@@ -45,10 +45,10 @@ class InProcess:
         self._ill, self._nameless, self._forwarder = ill, nameless, forwarder
         self._context = ill
 
-    def work(self, until: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_S
+    def work(self, until: Callable[[], bool], what: str, *, within_s: float = PATIENCE_S) -> None:
+        deadline = time.monotonic() + within_s
         while not until():
-            assert time.monotonic() < deadline, f"waited {PATIENCE_S:g} s in vain for {what}"
+            assert time.monotonic() < deadline, f"waited {within_s:g} s in vain for {what}"
             if not run_due(self._context, "backfill"):
                 time.sleep(0.01)
 
