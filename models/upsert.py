@@ -1,10 +1,11 @@
 """The one write path: COPY into the connection's staging table, then one statement that upserts and keeps accounts.
 
-That statement resolves conflicts on the table's key: the later observation wins, an equal or older one changes
-nothing; a trade (article, post, action, observation) seen again as it was changes nothing either. What a provider has
-answered wins over what a file says, whichever came first. In the same statement, old values of final rows become
-revisions, a bar that says the same as before remembers since when, and the ledger's days grow by what was really
-inserted. Rows and ledger days are written in key order, so that concurrent writers can't deadlock.
+That statement resolves conflicts on the table's key: what is final wins over what is not, then the later observation,
+and an equal or older one changes nothing; a trade (article, post, action, observation) seen again as it was changes
+nothing either. What a provider has answered wins over what a file says, whichever came first. In the same statement,
+old values of final rows become revisions, a bar that says the same as before remembers since when, and the ledger's
+days grow by what was really inserted. Rows and ledger days are written in key order, so that concurrent writers can't
+deadlock.
 """
 
 from __future__ import annotations
@@ -203,13 +204,22 @@ def _statement(dataset: str, *, read_anew: bool) -> Select[int, int, int]:
 
 def _wins(dataset: str, table: Table, new: Any, *, read_anew: bool) -> Any:
     """Say which rows that are there already give way. An answer takes over a file's row that says the same."""
-    was, comes = ((one.job_id > FROM_FILE, one.observed_at) for one in (table.c, new))
+    was, comes = (_rank(one, read_anew=read_anew) for one in (table.c, new))
     is_newer = tuple_(*was) <= tuple_(*comes) if read_anew else tuple_(*was) < tuple_(*comes)
     proves = and_(table.c.job_id == FROM_FILE, new.job_id > FROM_FILE)
     changes = or_(proves, _differs(dataset, table, new))
     if not read_anew and dataset not in _ONLY_WHEN_CHANGED:
         changes = or_(new.job_id > FROM_FILE, changes)
     return and_(is_newer, changes)
+
+
+def _rank(row: Any, *, read_anew: bool) -> list[Any]:
+    """Return what decides between two rows of a key, first things first.
+
+    What forms by a provider's clock that is behind says less than what was final before, however late it was asked.
+    """
+    is_final = [row.is_final] if "is_final" in row and not read_anew else []
+    return [row.job_id > FROM_FILE, *is_final, row.observed_at]
 
 
 def _known_since(dataset: str, table: Table, new: Any) -> dict[str, Any]:
@@ -233,11 +243,12 @@ def _said(dataset: str) -> list[str]:
 
 
 def _latest_of_each_key(dataset: str, table: Table) -> Any:
-    """Return the staged rows in key order, of each key the one observed last: repeats would fail the upsert."""
+    """Return the staged rows in key order, of each key the one that wins over the others: repeats would fail it."""
     columns = (Column(name, table.c[name].type) for name in copy_columns(dataset))
     staging = Table(staging_name(dataset), type(table.metadata)(), *columns)
     key = [staging.c[name] for name in table.primary_key.columns.keys()]  # noqa: SIM118
-    rows = select(*staging.c).ext(distinct_on(*key)).order_by(*key, staging.c.observed_at.desc(), staging.c.ts)
+    best = [one.desc() for one in _rank(staging.c, read_anew=False)]
+    rows = select(*staging.c).ext(distinct_on(*key)).order_by(*key, *best, staging.c.ts)
     return rows.where(text(f"NOT ({_IS_KNOWN})")) if dataset == "observations" else rows
 
 

@@ -19,8 +19,13 @@ batches = st.lists(st.lists(observations, max_size=8), max_size=5)
 
 
 def said(minute, observed):
-    """What an observation says follows from it alone; some later ones say the same again, a few lose finality."""
+    """What an observation says follows from it alone; some later ones say the same again, a few are not final."""
     return {"close": f"{1 + observed // 2}.{minute % 7}0", "is_final": "t" if (observed + minute) % 4 else "f"}
+
+
+def rank(minute, observed):
+    """Return what decides between two observations."""
+    return said(minute, observed)["is_final"] == "t", observed
 
 
 def expected(given_batches):
@@ -28,9 +33,10 @@ def expected(given_batches):
     rows: dict[int, int] = {}
     revisions = []
     for one in given_batches:
-        for minute, observed in sorted({m: max(o for k, o in one if k == m) for m, _ in one}.items()):
+        best = {m: max((rank(m, o) for k, o in one if k == m))[1] for m, _ in one}
+        for minute, observed in sorted(best.items()):
             before = rows.get(minute)
-            if before is not None and before >= observed:
+            if before is not None and rank(minute, before) >= rank(minute, observed):
                 continue
             if before is not None:
                 old, new = said(minute, before), said(minute, observed)

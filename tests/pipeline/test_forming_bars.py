@@ -50,6 +50,20 @@ def test_a_bar_that_still_forms_by_the_providers_clock_is_not_final(farm):
     assert rows[0][2]
 
 
+def test_a_bar_that_is_final_is_not_replaced_by_one_that_forms_by_a_clock_that_is_behind(farm):
+    poll = {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m"}
+    request = Request("/api/v3/klines", instruments=("BTC-USDT",))
+
+    def ask(minute, *closes):
+        page = klines(*(kline(OPEN + timedelta(minutes=at), close=close) for at, close in enumerate(closes)))
+        farm.load_answers("binance", poll, answer(request, page, at=OPEN + timedelta(minutes=minute)))
+
+    ask(3, "1.1", "1.2", "1.3", "1.4")
+    ask(6, "1.1", "1.0")  # its clock shows the second minute, which has just begun
+    assert farm.select("SELECT close::text, is_final FROM bars ORDER BY ts")[:2] == [("1.1", True), ("1.2", True)]
+    assert farm.select("SELECT * FROM revisions") == []
+
+
 def test_the_newest_bar_of_a_page_that_was_kept_is_not_final(farm):
     """A cache says again what it said three minutes ago, dated anew: its newest bar formed then."""
     poll = {"dataset": "bars", "instruments": ["BTC-USDT"], "interval": "1m"}

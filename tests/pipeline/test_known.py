@@ -85,13 +85,17 @@ answers = st.lists(
 
 
 def bars_known(arrived, second):
-    """Say what the bars were, in plain Python: of the answers sent by then, the latest; late ones changed nothing."""
+    """Say what the bars were, in plain Python: of the answers sent by then, the latest; late ones changed nothing.
+
+    What is final wins over what is not.
+    """
     found, newest = {}, {}
     for asked, rows in arrived:
         for minute, close, is_final in rows:
-            if asked <= newest.get(minute, -1):
+            rank = (is_final == "t", asked)
+            if rank <= newest.get(minute, (False, -1)):
                 continue
-            newest[minute] = asked
+            newest[minute] = rank
             if asked <= second:
                 found[minute] = (float(close), is_final)
     return [(minute, close) for minute, (close, is_final) in sorted(found.items()) if is_final == "t"]
