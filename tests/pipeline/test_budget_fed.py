@@ -39,9 +39,9 @@ class Player:
             count += len(messages)
             for message in messages:
                 self._run(message.job)
+            now = max(now, datetime.now(UTC))
             if is_heard:
                 self.leader.hear(self.told, now)
-            now = max(now, datetime.now(UTC))
         return count
 
     def _run(self, leased):

@@ -24,7 +24,7 @@ def task(farm):
     redis = farm.context.redis
     room = redis.config_get("maxmemory")["maxmemory"]
     redis.config_set("maxmemory", "1mb")
-    yield app.task(bind=True, name="tests.again")(again)
+    yield app.task(bind=True, name="tests.again", shared=False)(again)
     redis.config_set("maxmemory", room)
     close_client(app)
 
