@@ -32,8 +32,9 @@ lint: setup ## check style, types and import directions
 bench: setup ## measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks ingest
 
-lock: setup ## bring requirements.lock up to date with pyproject.toml
+lock: setup ## bring requirements.lock in line with pyproject.toml (LOCK_OPTIONS=--upgrade: with newer versions)
+	@cp requirements.lock .venv/lock.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet -o .venv/lock.txt $(LOCK_OPTIONS)
 	@{ echo "# Every package with its hashes, for Python 3.11 and up. Made from pyproject.toml by: make lock"; \
-	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
-	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet $(LOCK_OPTIONS); } > requirements.lock.new
-	@mv requirements.lock.new requirements.lock
+	cat .venv/lock.txt; } > requirements.lock
