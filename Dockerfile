@@ -18,6 +18,7 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY beat_schedule.py celeryconfig.py cli.py farm.py flowerconfig.py ./
 COPY commands commands
+COPY dashboard dashboard
 COPY ingest ingest
 COPY local local
 COPY models models

@@ -1,6 +1,7 @@
 """The tables of the farm, as SQLAlchemy models. Importing this package registers every one of them."""
 
 from models.actions import Action
+from models.audit import AuditEntry
 from models.backfills import Backfill, BackfillJob
 from models.bars import Bar
 from models.books import Book
@@ -24,6 +25,7 @@ __all__ = [
     "IN_FLIGHT",
     "Action",
     "Article",
+    "AuditEntry",
     "Backfill",
     "BackfillJob",
     "Bar",

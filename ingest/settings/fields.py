@@ -67,6 +67,17 @@ class Settings(BaseSettings):
     tickfarm_schedule_file: Path | None = None
     tickfarm_flower_port: int = Field(default=5555, ge=0, le=65535)
     tickfarm_sandbox_port: int = Field(default=8700, ge=0, le=65535)
+    tickfarm_dashboard_host: str = "127.0.0.1"
+    tickfarm_dashboard_port: int = Field(default=8000, ge=0, le=65535)
+    #: what a write needs; None: the dashboard writes nothing
+    tickfarm_dashboard_token: SecretStr | None = Field(default=None, min_length=16)
+    #: auto: on loopback only
+    tickfarm_dashboard_writes: Literal["auto", "on", "off"] = "auto"
+    #: other sites whose pages may read /v1, with commas between them
+    tickfarm_dashboard_origins: str | None = None
+    #: where alerts go: addresses as Apprise reads them (mailto://, slack://, json://), with commas between them
+    tickfarm_alert_urls: SecretStr | None = None
+    tickfarm_log_level: Literal["debug", "info", "warning", "error"] = "info"
     tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
     #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced
     tickfarm_pace: bool = True

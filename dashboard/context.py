@@ -1,0 +1,31 @@
+"""What a route works with: the process's context and one database session. Invariant: the session only reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ingest.pipeline.context import Context
+
+#: No page or answer is worth a query that runs longer.
+STATEMENT_MS = 30_000
+
+
+def _context(request: Request) -> Context:
+    found: Context = request.app.state.context
+    return found
+
+
+def _session(context: Annotated[Context, Depends(_context)]) -> Iterator[Session]:
+    with context.sessions() as session:
+        session.execute(text(f"SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = {STATEMENT_MS}"))
+        yield session
+
+
+#: `def route(farm: Farm, session: ReadOnly)`
+Farm = Annotated[Context, Depends(_context)]
+ReadOnly = Annotated[Session, Depends(_session)]

@@ -1,0 +1,11 @@
+"""The pages, a file each. Deliberately not here: templates (templates/), queries (ingest/pipeline)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from dashboard.pages import audit, signing_in
+
+router = APIRouter(include_in_schema=False)
+for page in (audit, signing_in):
+    router.include_router(page.router)
