@@ -28,10 +28,19 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="return when the farm is ready; it goes on")] = False,
     in_background: Annotated[bool, typer.Option("--in-background", hidden=True)] = False,
 ) -> None:
-    """Run the farm on this machine: servers unless yours are set, workers, beat, Flower. Ctrl-C stops it."""
+    """Run the farm on this machine: servers unless yours are set, workers, beat, Flower, dashboard. Ctrl-C
+    stops it."""
     if detach:
         raise typer.Exit(run_detached(home(), sandbox=sandbox, out=out))
     raise typer.Exit(run_up(home(), sandbox=sandbox, out=out, in_background=in_background))
+
+
+@farm.command()
+def dashboard() -> None:
+    """Serve the dashboard and the REST API here, over the farm that the settings point at. Ctrl-C stops it."""
+    from dashboard.serve import serve  # noqa: PLC0415 - a web framework is for this command alone
+
+    serve()
 
 
 @farm.command()

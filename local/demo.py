@@ -63,7 +63,7 @@ def run_demo(home: Path, *, leave: bool, out: Console) -> int:
     began = time.monotonic()
     code = INTERRUPTED
     try:
-        out.print("starting PostgreSQL, Valkey, workers, beat, Flower and the sandbox ..")
+        out.print("starting PostgreSQL, Valkey, workers, beat, Flower, dashboard and the sandbox ..")
         with farm(home, sandbox=True) as running, closing(Context(Settings(), name="tickfarm demo")) as context:
             try:
                 _order(context)
@@ -155,8 +155,9 @@ def _show(running: Farm, context: Context, out: Console) -> None:
     with context.sessions() as session:
         out.print(status_table(status.series_status(session, datetime.now(UTC))))
     password = running.flower_password_file
-    out.print(f"\nFlower   {running.flower_url}   user tickfarm, password in {password}", soft_wrap=True)
-    out.print(f"sandbox  {running.sandbox_url}/sandbox/health")
+    out.print(f"\ndashboard  {running.dashboard_url}", soft_wrap=True)
+    out.print(f"Flower     {running.flower_url}   user tickfarm, password in {password}", soft_wrap=True)
+    out.print(f"sandbox    {running.sandbox_url}/sandbox/health")
     out.print("\ntry, in another terminal:")
     for command in (
         "tickfarm status",

@@ -1,8 +1,8 @@
-"""The farm's processes on one machine: a worker per lane, beat, Flower and, if asked for, the sandbox.
+"""The farm's processes on one machine: a worker per lane, beat, Flower, the dashboard and, if asked for, the sandbox.
 
 Deliberately not here: keeping them running (processes.py). docker-compose.yml says the same for containers; a test
 holds both against celeryconfig. Invariant: no secret in an argument list; the servers' addresses are found in
-`servers.json`, Flower's password comes by environment.
+`servers.json`, Flower's password and the dashboard's token come by environment.
 """
 
 from __future__ import annotations
@@ -33,10 +33,17 @@ SANDBOX_KEY = "sandbox-key"
 #: what a month may cost where nothing costs anything
 SANDBOX_CAP = "1000000 weight/30d"
 WORKERS_STOP, BEAT_STOPS, FLOWER_STOPS, SANDBOX_STOPS = range(4)
+#: its secret in the state folder, which `up` makes where no token is set
+DASHBOARD_TOKEN = "dashboard_token"  # noqa: S105 (a file's name)
 
 
 def farm_processes(
-    home: Path, lanes: Sequence[str], *, flower_port: int, sandbox_port: int | None = None
+    home: Path,
+    lanes: Sequence[str],
+    *,
+    flower_port: int,
+    dashboard_port: int | None = None,
+    sandbox_port: int | None = None,
 ) -> list[Process]:
     """Return what to run, in starting order. `sandbox_port` None: no sandbox, the workers ask the real providers."""
     env = _environment(home, sandbox_port)
@@ -45,6 +52,8 @@ def farm_processes(
     flower_env = {**env, "FLOWER_BASIC_AUTH": f"{FLOWER_USER}:{secret(home, 'flower_password')}"}
     flower = ("flower", f"--address={LOOPBACK}", f"--port={flower_port}")
     farm.append(_celery("flower", flower, flower_env, stop_rank=FLOWER_STOPS))
+    if dashboard_port is not None:
+        farm.append(_dashboard(home, env, dashboard_port))
     if sandbox_port is not None:
         argv = (sys.executable, "-m", "sandbox", "--port", str(sandbox_port))
         farm.insert(0, Process("sandbox", argv, env=env, cwd=CHECKOUT, stop_rank=SANDBOX_STOPS))
@@ -75,6 +84,13 @@ def worker(lane: str, env: dict[str, str]) -> Process:
         nice=NICE.get(lane, 0),
         grace_s=WORKER_GRACE_S,
     )
+
+
+def _dashboard(home: Path, env: dict[str, str], port: int) -> Process:
+    env = {**env, "TICKFARM_DASHBOARD_PORT": str(port)}
+    if not (env.get("TICKFARM_DASHBOARD_TOKEN") or env.get("TICKFARM_DASHBOARD_TOKEN_FILE")):
+        env["TICKFARM_DASHBOARD_TOKEN"] = secret(home, DASHBOARD_TOKEN)
+    return Process("dashboard", (sys.executable, "-m", "dashboard"), env=env, cwd=CHECKOUT, stop_rank=FLOWER_STOPS)
 
 
 def _celery(

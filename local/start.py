@@ -17,7 +17,7 @@ from types import FrameType
 from ingest.pipeline.gaps_lookback import check_lookback
 from ingest.pipeline.terms import check_settings
 from ingest.settings import Settings, read_settings, settings
-from local.farm_processes import farm_processes
+from local.farm_processes import DASHBOARD_TOKEN, farm_processes
 from local.lock import hold
 from local.port import LOOPBACK, free_port, require_free
 from local.processes import Supervisor
@@ -36,6 +36,9 @@ class Farm:
     urls: Urls
     flower_url: str
     flower_password_file: Path
+    dashboard_url: str
+    #: None: the settings have a token of their own
+    dashboard_token_file: Path | None
     sandbox_url: str | None
     servers: Servers
     supervisor: Supervisor
@@ -60,7 +63,7 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         (home / FILE).unlink(missing_ok=True)  # left by a farm that was killed: its addresses are dead
         config = read_settings()
         check_settings(config)
-        flower_port, sandbox_port = _ports(config, sandbox=sandbox)
+        flower_port, dashboard_port, sandbox_port = _ports(config, sandbox=sandbox)
         sandbox_url = None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}"
         servers = Servers(home, which=_missing(config), sandbox_url=sandbox_url)
         stack.callback(servers.stop)
@@ -72,7 +75,9 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         check_lookback(config, urls.database_url)
         from celeryconfig import LANES  # noqa: PLC0415 (it reads the addresses, which are known only now)
 
-        processes = farm_processes(home, LANES, flower_port=flower_port, sandbox_port=sandbox_port)
+        processes = farm_processes(
+            home, LANES, flower_port=flower_port, dashboard_port=dashboard_port, sandbox_port=sandbox_port
+        )
         supervisor = Supervisor(home, processes)
         stack.callback(supervisor.stop, hurry=lambda: stop.asked > 1)
         supervisor.start()
@@ -82,6 +87,10 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
             urls=urls,
             flower_url=f"http://{LOOPBACK}:{flower_port}",
             flower_password_file=home / "secrets" / "flower_password",
+            dashboard_url=f"http://{LOOPBACK}:{dashboard_port}",
+            dashboard_token_file=home / "secrets" / DASHBOARD_TOKEN
+            if config.tickfarm_dashboard_token is None
+            else None,
             sandbox_url=sandbox_url,
             servers=servers,
             supervisor=supervisor,
@@ -119,14 +128,19 @@ def _stop_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-def _ports(config: Settings, *, sandbox: bool) -> tuple[int, int | None]:
-    """Return Flower's and the sandbox's port, or refuse before anything starts."""
-    wanted: Mapping[str, int] = {"TICKFARM_FLOWER_PORT": config.tickfarm_flower_port} | (
-        {"TICKFARM_SANDBOX_PORT": config.tickfarm_sandbox_port} if sandbox else {}
-    )
+def _ports(config: Settings, *, sandbox: bool) -> tuple[int, int, int | None]:
+    """Return Flower's, the dashboard's and the sandbox's port, or refuse before anything starts."""
+    wanted: Mapping[str, int] = {
+        "TICKFARM_FLOWER_PORT": config.tickfarm_flower_port,
+        "TICKFARM_DASHBOARD_PORT": config.tickfarm_dashboard_port,
+    } | ({"TICKFARM_SANDBOX_PORT": config.tickfarm_sandbox_port} if sandbox else {})
     require_free(wanted)
     chosen = {setting: port or free_port() for setting, port in wanted.items()}
-    return chosen["TICKFARM_FLOWER_PORT"], chosen.get("TICKFARM_SANDBOX_PORT")
+    return (
+        chosen["TICKFARM_FLOWER_PORT"],
+        chosen["TICKFARM_DASHBOARD_PORT"],
+        chosen.get("TICKFARM_SANDBOX_PORT"),
+    )
 
 
 def _missing(config: Settings) -> list[Which]:

@@ -41,7 +41,7 @@ START_S = 180.0
 #: Workers have 40 s to finish what runs, then beat, Flower and the sandbox 10 s each, then the servers.
 STOP_S = 180.0
 _LOOK_EVERY_S = 0.5
-_FLOWER_WAIT_S = 2.0
+_PROBE_S = 2.0
 
 Tell = Callable[[str], None]
 
@@ -55,7 +55,9 @@ def run_up(home: Path, *, sandbox: bool, out: Console, in_background: bool = Fal
 
     code = INTERRUPTED
     try:
-        tell("starting the farm: servers, workers, beat, Flower" + (", the sandbox .." if sandbox else " .."))
+        tell(
+            "starting the farm: servers, workers, beat, Flower, dashboard" + (", the sandbox .." if sandbox else " ..")
+        )
         with (
             farm(home, sandbox=sandbox, until_exit=True) as running,
             closing(Context(settings(), name="tickfarm up")) as context,
@@ -88,6 +90,7 @@ def _introduce(running: Farm, context: Context, tell: Tell) -> None:
         )
     password = running.flower_password_file
     tell(f"Flower: {running.flower_url}, user {FLOWER_USER}, password in {password}")
+    tell(f"dashboard: {running.dashboard_url}{_token_in(running.dashboard_token_file)}")
     if context.settings.tickfarm_sandbox_url:
         tell(f"providers: the simulator at {context.settings.tickfarm_sandbox_url}, no real one is asked")
     tell(f"logs: {running.home / 'logs'}")
@@ -96,8 +99,12 @@ def _introduce(running: Farm, context: Context, tell: Tell) -> None:
             tell("nothing is followed yet: `tickfarm follow binance quotes BTC-USDT`, then `tickfarm status`")
 
 
+def _token_in(file: object) -> str:
+    return "" if file is None else f", the token for changes in {file}"
+
+
 def _wait_until_ready(running: Farm, context: Context, tell: Tell) -> None:
-    """Wait until every process runs, every lane is served and Flower answers, however long; say what happens."""
+    """Wait until every process runs, every lane is served and both pages answer, however long; say what happens."""
     while not _is_ready(running, context):
         for sentence in running.poll():
             tell(sentence)
@@ -111,7 +118,8 @@ def _is_ready(running: Farm, context: Context) -> bool:
         served = processes_by_lane(context.redis)
         if any(not served[lane] for lane in running.lanes):
             return False
-        return requests.get(f"{running.flower_url}/healthcheck", timeout=_FLOWER_WAIT_S).ok
+        probes = (f"{running.flower_url}/healthcheck", f"{running.dashboard_url}/livez")
+        return all(requests.get(probe, timeout=_PROBE_S).ok for probe in probes)
     except (RedisError, requests.RequestException):
         return False
 
@@ -131,6 +139,8 @@ def _facts(running: Farm) -> dict[str, object]:
         "pid": os.getpid(),
         "flower_url": running.flower_url,
         "flower_password_file": str(running.flower_password_file),
+        "dashboard_url": running.dashboard_url,
+        "dashboard_token_file": running.dashboard_token_file and str(running.dashboard_token_file),
         "sandbox_url": running.sandbox_url,
     }
 
@@ -162,6 +172,7 @@ def run_detached(home: Path, *, sandbox: bool, out: Console) -> int:
     out.print(f"the farm runs (pid {child.pid})", soft_wrap=True)
     password = facts["flower_password_file"]
     out.print(f"Flower: {facts['flower_url']}, user {FLOWER_USER}, password in {password}", soft_wrap=True)
+    out.print(f"dashboard: {facts['dashboard_url']}{_token_in(facts['dashboard_token_file'])}", soft_wrap=True)
     if facts["sandbox_url"]:
         out.print(f"sandbox: {facts['sandbox_url']}/sandbox/health", soft_wrap=True)
     out.print(f"log: {log}", soft_wrap=True)

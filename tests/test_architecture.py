@@ -48,6 +48,7 @@ INSIDE_FUNCTIONS = {
     ("commands/imports.py", "ingest.pipeline.imports"): "the same",
     ("commands/imports.py", "ingest.pipeline.imports_times"): "the same",
     ("commands/coverage.py", "ingest.pipeline.scrub"): "the same",
+    ("commands/farm.py", "dashboard.serve"): "a web framework is for this command alone",
     (
         "ingest/market/sessions.py",
         "ingest.market.exchanges",

@@ -18,6 +18,7 @@ def environment(home, **more):
     """Return what a fresh login has, and free ports."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TICKFARM_ENV_FILE") if name in os.environ}
     ours = {"TICKFARM_HOME": str(home), "TICKFARM_FLOWER_PORT": "0", "TICKFARM_SANDBOX_PORT": "0"}
+    ours["TICKFARM_DASHBOARD_PORT"] = "0"
     return kept | {"HOME": str(home.parent)} | ours | more
 
 

@@ -92,6 +92,15 @@ def test_a_detached_farm_is_ready_when_the_command_returns_and_says_where_it_is(
         assert pool.request("GET", f"{flower[1]}/").status == 401
         headers = urllib3.make_headers(basic_auth=f"tickfarm:{Path(flower[2]).read_text()}")
         assert pool.request("GET", f"{flower[1]}/", headers=headers).status == 200
+        dashboard = re.search(
+            r"^dashboard: (http://127\.0\.0\.1:\d+), the token for changes in (\S+)$", done.stdout, re.M
+        )
+        assert pool.request("GET", f"{dashboard[1]}/readyz").data == b"ok"
+        fields = {"name": "ada", "token": Path(dashboard[2]).read_text()}
+        answer = pool.request_encode_body(
+            "POST", f"{dashboard[1]}/sign-in", fields, encode_multipart=False, redirect=False
+        )
+        assert answer.status == 303, answer.data
     assert forked_tickfarm(home, "status").returncode == 0
 
 
