@@ -157,7 +157,7 @@ def test_the_book_ticker_is_an_object_for_one_symbol_and_an_array_otherwise(exch
     assert sorted(one) == ["askPrice", "askQty", "bidPrice", "bidQty", "symbol"]
     assert [quote["symbol"] for quote in two] == ["BNBBTC", "LTCUSDT"]
     assert two[1] == one
-    assert len(everything) == 10
+    assert len(everything) == 16
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_wrong_list_of_symbols_is_refused(exchange, query, code):
 def test_exchange_info_names_the_limits_and_the_steps_that_prices_keep():
     info = json.loads(ask(Binance(7), "exchangeInfo").body)
     assert {limit["rateLimitType"]: limit["limit"] for limit in info["rateLimits"]}["REQUEST_WEIGHT"] == 6000
-    assert len(info["symbols"]) == 10
+    assert len(info["symbols"]) == 16
     bitcoin = next(entry for entry in info["symbols"] if entry["symbol"] == "BTCUSDT")
     assert (bitcoin["baseAsset"], bitcoin["quoteAsset"], bitcoin["status"]) == ("BTC", "USDT", "TRADING")
     assert bitcoin["filters"][0]["tickSize"] == "0.01000000"
