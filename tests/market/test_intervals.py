@@ -97,9 +97,7 @@ def test_a_naive_moment_is_refused_rather_than_guessed():
         bar_open(datetime(2024, 1, 1), "1h")  # noqa: DTZ001
 
 
-@pytest.mark.parametrize(
-    "text", ["1w", "1W", "1wk", "1M", "1mo", "3mo", "1y", "3d", "14D", " weekly", "monthly"]
-)
+@pytest.mark.parametrize("text", ["1w", "1W", "1wk", "1M", "1mo", "3mo", "1y", "3d", "14D", " weekly", "monthly"])
 def test_an_interval_wider_than_a_day_is_refused_with_what_to_do_instead_and_never_taken_for_minutes(text):
     error = unknown_interval(text, ("1m", "1d"), provider="binance")
     assert "compute them from it" in str(error)
