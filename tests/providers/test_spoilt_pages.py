@@ -38,6 +38,8 @@ PAGES = [
     ("coinbase", "ticker", coinbase_replies.QUOTES),
     ("coinbase", "book", coinbase_replies.BOOKS),
     ("coinbase_advanced", "candles", Query("bars", PAIRS, "1h", T0, T0 + 90 * MINUTE)),
+    ("coinbase_advanced", "ticker", Query("quotes", ("BTC-USD",))),
+    ("coinbase_advanced", "book", Query("books", ("BTC-USD",))),
     ("kraken", "ohlc", kraken_replies.BARS),
     ("kraken", "ohlc", replace(kraken_replies.BARS, start=None)),
     ("kraken", "trades", kraken_replies.TRADES),
