@@ -30,8 +30,7 @@ from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.fmp_parts import errors, pages, prices, questions, symbols
-from ingest.providers.fmp_parts import facts as facts_rows
+from ingest.providers.fmp_parts import errors, facts_rows, pages, prices, questions, symbols
 from ingest.wire import Answer, KeySpec, Limit, Request
 
 _PRICING = "https://site.financialmodelingprep.com/developer/docs/pricing, autumn 2026"

@@ -39,9 +39,9 @@ def quote(answer: Answer, instrument: str) -> Parsed:
     prices = {"bid": page["best_bid"], "ask": page["best_ask"], "last": newest.get("price")}
     if not answers.are_text_or_null([list(prices.values())]):
         return _rejected(page, _QUOTE_SHAPE, instrument)
-    return Parsed(
-        {"instrument": [instrument], "ts": [None]} | {n: [price or None] for n, price in prices.items()}, "us"
-    )
+    columns: dict[str, list[Any]] = {"instrument": [instrument], "ts": [None]}
+    columns |= {name: [price or None] for name, price in prices.items()}
+    return Parsed(columns, "us")
 
 
 def book(answer: Answer, instrument: str) -> Parsed:

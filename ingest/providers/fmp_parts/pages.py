@@ -1,7 +1,7 @@
 """What FMP's answers have in common: a list of objects, dates and New York's times, the asked symbol, the window.
 
-Deliberately not here: what the objects mean (prices.py, facts.py). Invariant: only rows beyond the asked window are
-left out, because dates are all that can be asked for.
+Deliberately not here: what the objects mean (prices.py, facts_rows.py). Invariant: only rows beyond the asked window
+are left out, because dates are all that can be asked for.
 """
 
 from __future__ import annotations

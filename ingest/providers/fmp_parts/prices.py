@@ -1,7 +1,7 @@
 """FMP's prices as rows: daily bars of three adjustments, intraday bars, the last price, the best bid and ask.
 
-Deliberately not here: what is asked (questions.py), and news, actions and observations (facts.py). Invariant: numbers
-keep the digits they were sent with, and a row is read whole or rejected.
+Deliberately not here: what is asked (questions.py), and news, actions and observations (facts_rows.py). Invariant:
+numbers keep the digits they were sent with, and a row is read whole or rejected.
 """
 
 from __future__ import annotations

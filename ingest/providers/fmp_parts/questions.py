@@ -16,7 +16,7 @@ from ingest.market.intervals import SECONDS
 from ingest.market.times import first_date
 from ingest.providers.contract import Query
 from ingest.providers.fmp_parts import dates, symbols
-from ingest.providers.fmp_parts.facts import NEWS_ZONE, SPLITS
+from ingest.providers.fmp_parts.facts_rows import NEWS_ZONE, SPLITS
 from ingest.providers.fmp_parts.prices import NEW_YORK
 from ingest.wire import Request
 
