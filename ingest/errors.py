@@ -59,13 +59,15 @@ class FixRequest(TickfarmError):
 
 
 class UnknownName(FixRequest):
-    """A name that does not exist, with the ones that do."""
+    """A name that does not exist, with the ones that do, and the nearest of them or other advice."""
 
-    def __init__(self, kind: str, given: str, accepted: Iterable[str], *, provider: str | None = None) -> None:
+    def __init__(
+        self, kind: str, given: str, accepted: Iterable[str], *, provider: str | None = None, advice: str = ""
+    ) -> None:
         self.kind, self.given, self.accepted = kind, given, tuple(accepted)
         of = f" of {provider}" if provider else ""
-        near = get_close_matches(given.lower(), self.accepted, n=1, cutoff=_NEAR)
-        meant = f" (did you mean {near[0]}?)" if near else ""
+        near = [] if advice else get_close_matches(given.lower(), self.accepted, n=1, cutoff=_NEAR)
+        meant = f" (did you mean {near[0]}?)" if near else f" ({advice})" if advice else ""
         accepted_names = ", ".join(self.accepted)
         super().__init__(f"unknown {kind}{of}: {given!r}{meant}; accepted: {accepted_names}", provider=provider)
 

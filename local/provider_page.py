@@ -18,6 +18,8 @@ _HEAD = """# Providers
 Made from `ingest/providers/*.py` by `python -m local.provider_page`; a test keeps the two alike. Limits are the
 provider's own, with the place and date they were read at; `TICKFARM_PROVIDERS__<NAME>__PLAN` names a paid plan and
 `.._LIMITS` spells one out. How far back: what the provider can be asked for, counted from now; the rest is all it has.
+Bars of weeks and months, which most of them have too, are asked of none: they are dated differently by each, and `1d`
+has all that is in them.
 """
 
 
@@ -60,7 +62,9 @@ def _section(facts: Facts) -> Iterator[str]:
         yield f"- also known as {', '.join(facts.aliases)}"
     yield f"- address {facts.base_url}{_also(' (mirrors: ', ', '.join(facts.mirrors), ')')}"
     if facts.intervals:
-        yield f"- intervals {', '.join(facts.intervals)}; prices adjusted for: {facts.adjustment}"
+        others = [f"{facts.adjustments[kind]} in `{kind}.`" for kind in facts.adjustments]
+        adjusted = ", ".join([facts.adjustment, *others])
+        yield f"- intervals {', '.join(facts.intervals)}; prices adjusted for: {adjusted}"
     reach = [f"{what} {days} days" for what, days in facts.reach_days.items()]
     reach += [f"the newest {facts.reach_bars} bars"] if facts.reach_bars else []
     yield f"- how far back: {', '.join(reach) or 'all'}"

@@ -18,8 +18,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sandbox.listings import LISTED_SINCE_MS, LISTINGS
+from sandbox.nasdaq_table import DataTable
 from sandbox.price_walk import PriceWalk
-from sandbox.wiki_prices import WikiPrices, load_table
+from sandbox.wiki_prices import load_table
 
 NEW_YORK = ZoneInfo("America/New_York")
 SHARES = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
@@ -154,7 +155,7 @@ class AlphaVantageMarket:
 
 
 @lru_cache(maxsize=1)
-def _table() -> WikiPrices:
+def _table() -> DataTable:
     return load_table()
 
 

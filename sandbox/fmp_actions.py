@@ -7,11 +7,12 @@ Deliberately not here: parameters and JSON (`dialects/fmp.py`). Invariant: what 
 adjusted changes on the day of a split only.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
+from sandbox.finnhub_market import Candle
 from sandbox.price_walk import PriceWalk
 
 #: Date, new shares, old shares; the oldest first.
@@ -26,6 +27,8 @@ _SPECIAL = {("MSFT", "2004-11-08"): "3"}
 #: Older ones have no day of declaration; since 2024 an ex-date is the record date.
 _DECLARED_SINCE, _SAME_DAY_SINCE = date(2000, 1, 1), date(2024, 5, 28)
 _PLACES = Decimal("1e-8")
+#: What a dividend takes off the prices before it; they are synthetic, so is this.
+_LESS, _PRICE_PLACES = Decimal("0.995"), Decimal("1e-4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,18 @@ def dividends(walk: PriceWalk, symbol: str, today: date) -> list[Dividend]:
         dates = str(ex), str(recorded), str(ex + timedelta(days=6)), str(declared) if ex >= _DECLARED_SINCE else ""
         found += [Dividend(*dates, _adjusted(text, symbol, ex, today), text, often) for text, often in amounts]
     return found
+
+
+def less_dividends(
+    walk: PriceWalk, symbol: str, days: Iterable[tuple[date, Candle]], today: date
+) -> Iterator[tuple[date, Candle]]:
+    """Yield the days with prices that are worked down for each dividend paid after them."""
+    paid = [one.day for one in dividends(walk, symbol, today) if one.day <= str(today)]
+    for day, candle in days:
+        factor = _LESS ** sum(1 for ex in paid if ex > str(day))
+        texts = (candle.open, candle.high, candle.low, candle.close)
+        prices = [f"{(Decimal(text) * factor).quantize(_PRICE_PLACES).normalize():f}" for text in texts]
+        yield day, replace(candle, open=prices[0], high=prices[1], low=prices[2], close=prices[3])
 
 
 def _ex_dates(symbol: str, today: date) -> Iterator[date]:

@@ -15,6 +15,8 @@ from sandbox.fmp_market import FmpMarket
 NEWS_ROWS = 20
 INTERVALS = {"1min": 1, "5min": 5, "15min": 15, "30min": 30, "1hour": 60, "4hour": 240}
 _INTERVALS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30}
+#: How people write the address of other adjustments: before the share.
+_ADDRESSES = ("UNADJUSTED.", "ADJUSTED.")
 _SYMBOLS = {"BTC-USD": "BTCUSD", "EUR-USD": "EURUSD"}
 _FEEDS = {"GENERAL": "general", "ARTICLES": "articles"}
 _INDICATORS = {"GDP": "GDP", "REAL.GDP": "realGDP", "FEDERAL.FUNDS": "federalFunds"}
@@ -24,11 +26,15 @@ _NAMES = {"AAPL": "AAPL", "BRK-B": "BRK.B", "BTCUSD": "BTC-USD", "EURUSD": "EUR-
 _DOCS = "https://site.financialmodelingprep.com/developer/docs/stable"
 
 QUOTE = Example("quotes", "AAPL")
+#: over the Sunday on which New York changes to summer time
+MINUTES = Example("bars", "AAPL", "1m", "2024-03-07T14:31:00Z", "2024-03-13T00:00:00Z")
 EXAMPLES = (
     Example("bars", "AAPL", "1d", "2000-03-01T00:00:00Z", "2013-03-02T00:00:00Z"),
+    Example("bars", "UNADJUSTED.AAPL", "1d", "2004-10-01T00:00:00Z", "2005-04-01T00:00:00Z"),
+    #: two dividends within, one of them twice, and many after it
+    Example("bars", "ADJUSTED.MSFT", "1d", "2004-08-01T00:00:00Z", "2005-04-01T00:00:00Z"),
     Example("bars", "BTC-USD", "1d", "2024-01-01T00:00:00Z", "2024-03-01T00:00:00Z"),
-    #: over the Sunday on which New York changes to summer time
-    Example("bars", "AAPL", "1m", "2024-03-07T14:31:00Z", "2024-03-13T00:00:00Z"),
+    MINUTES,
     Example("bars", "IBM", "15m", "2025-09-20T00:00:00Z", "2025-11-08T00:00:00Z"),
     Example("bars", "MSFT", "30m", "2025-10-30T15:17:00Z", "2025-11-05T18:00:00Z"),
     QUOTE,
@@ -65,7 +71,7 @@ ERROR_CASES = (
     ErrorCase("the same in a 200", EXAMPLES[0], "quota", _DOCS, _said(200, _LIMIT)),
     ErrorCase("the bandwidth is spent", QUOTE, "wait", _DOCS, _said(429, f"Bandwidth {_LIMIT}")),
     ErrorCase("a symbol the plan lacks", QUOTE, "plan", _DOCS, _said(402, _PREMIUM)),
-    ErrorCase("an address the plan lacks", EXAMPLES[2], "plan", _DOCS, _said(200, _SPECIAL)),
+    ErrorCase("an address the plan lacks", MINUTES, "plan", _DOCS, _said(200, _SPECIAL)),
     ErrorCase("a legacy address", QUOTE, "plan", _DOCS, _said(403, _LEGACY)),
     ErrorCase("a symbol that does not exist", Example("quotes", "NOSUCH"), "unknown", _DOCS),
     ErrorCase("no such address", QUOTE, "request", _DOCS, {"fault": "status", "args": {"status": 404, "body": "[]"}}),
@@ -97,10 +103,16 @@ def rows_of(market: FmpMarket, example: Example, *, now_s: float) -> list[dict[s
 
 
 def _bars(market: FmpMarket, example: Example, now_s: float) -> _Rows:
-    symbol = _SYMBOLS.get(example.instrument, example.instrument)
+    address = next((one for one in _ADDRESSES if example.instrument.startswith(one)), "")
+    name = example.instrument.removeprefix(address)
+    symbol = _SYMBOLS.get(name, name)
     if example.interval == "1d":
         first, last = (_moment(text).date() for text in (example.start, example.end))
-        bars = [one for _, one in market.days(symbol, first, last, now_s=now_s)]
+        days = market.days(symbol, first, last, now_s=now_s)
+        if address == "ADJUSTED.":
+            today = datetime.fromtimestamp(now_s, NEW_YORK).date()
+            days = fmp_actions.less_dividends(market.market.walk, symbol, days, today)
+        bars = [one for _, one in days]
     else:
         first, last = (_moment(text).astimezone(NEW_YORK).date() for text in (example.start, example.end))
         bars = market.minutes(symbol, _INTERVALS[example.interval], first, last, now_s=now_s)

@@ -9,8 +9,11 @@ import re
 from datetime import UTC, datetime
 
 from sandbox.contract import ErrorCase, Example
+from sandbox.nasdaq_retail import COLUMNS as RETAIL_COLUMNS
+from sandbox.nasdaq_retail import retail_table
 from sandbox.nasdaq_series import NasdaqSeries
-from sandbox.wiki_prices import COLUMNS, WikiPrices
+from sandbox.nasdaq_table import DataTable
+from sandbox.wiki_prices import COLUMNS
 
 _CODES = "https://docs.data.nasdaq.com/docs/error-codes"
 _RATES = "https://docs.data.nasdaq.com/docs/rate-limits-1"
@@ -25,6 +28,9 @@ EXAMPLES = (
     Example("observations", "LBMA.GOLD.EUROAM", "", "2022-06-01T00:00:00Z", "2026-01-01T00:00:00Z"),
     #: nulls until the euro began
     Example("observations", "LBMA.GOLD.EUROPM", "", "1998-10-01T00:00:00Z", "1999-03-01T00:00:00Z"),
+    #: two pages in the tests, nulls among them
+    Example("observations", "NDAQ.RTAT10.TSLA.ACTIVITY", "", "2016-01-01T00:00:00Z", "2019-01-01T12:00:00Z"),
+    Example("observations", "NDAQ.RTAT10.AAPL.SENTIMENT", "", "2024-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
     #: real figures
     Example("observations", "FRED.UNRATENSA.VALUE", "", "2000-01-01T00:00:00Z", "2017-01-01T00:00:00Z"),
     Example("observations", "WIKI.MSFT.ADJCLOSE", "", "2008-01-01T12:00:00Z", "2009-01-01T00:00:00Z"),
@@ -96,7 +102,7 @@ ERROR_CASES = (
 )
 
 
-def rows_of(table: WikiPrices, series: NasdaqSeries, example: Example) -> list[dict[str, str | None]]:
+def rows_of(table: DataTable, series: NasdaqSeries, example: Example) -> list[dict[str, str | None]]:
     """Return the example's rows, oldest first. The data is frozen, so no clock matters."""
     start, end = (_moment(text) for text in (example.start, example.end))
     rows: list[dict[str, str | None]] = []
@@ -108,6 +114,12 @@ def rows_of(table: WikiPrices, series: NasdaqSeries, example: Example) -> list[d
                 values["adjusted_close"] = values.pop("adj_close")
                 rows.append({"ts": f"{row.date}T00:00:00.000Z", **values})
         return rows
+    if example.instrument.startswith("NDAQ.RTAT10."):
+        ticker, column = example.instrument.removeprefix("NDAQ.RTAT10.").split(".")
+        place = list(RETAIL_COLUMNS).index(column.lower())
+        found = [row for row in retail_table().of(ticker) if start <= _moment(row.date) < end]
+        told = [None if row.cells[place] == "null" else row.cells[place] for row in found]
+        return [{"ts": f"{row.date}T00:00:00.000Z", "value": one} for row, one in zip(found, told, strict=True)]
     database, code, column = example.instrument.split(".")
     dataset = series.dataset(database, code)
     assert dataset is not None

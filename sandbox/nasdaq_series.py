@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from functools import cache
 
 from sandbox.fred_series import unemployment_rates
-from sandbox.wiki_prices import BadQueryError, WikiPrices
+from sandbox.nasdaq_table import BadQueryError, DataTable
 
 _PATH = re.compile(r"/datasets/(\w+)/(\w+)(/data|/metadata)?\.json", re.ASCII)
 _OPTIONS = frozenset({"api_key", "start_date", "end_date", "order", "limit", "column_index", "collapse", "transform"})
@@ -46,7 +46,7 @@ class Dataset:
 class NasdaqSeries:
     """All datasets."""
 
-    def __init__(self, table: WikiPrices) -> None:
+    def __init__(self, table: DataTable) -> None:
         self._table = table
         # Each is made when it is asked for: the longest takes 150 ms.
         self.dataset = cache(self._make)

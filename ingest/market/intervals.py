@@ -1,12 +1,14 @@
 """Bar intervals: their widths, the grid they form, and windows cut along it.
 
-Deliberately not here: exchange sessions (calendars) and the spelling of an interval at a provider (its own file).
+Deliberately not here: exchange sessions (calendars), the spelling of an interval at a provider (its own file), and
+weeks and months, which are computed from days: they are no multiple of a day, and providers date them differently.
 Invariant: every interval divides or is one UTC day, and every bar opens at a multiple of it since 1970-01-01T00:00Z.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from ingest.errors import FixRequest, UnknownName
@@ -27,6 +29,9 @@ SECONDS: Mapping[str, int] = {
 }
 INTERVALS: tuple[str, ...] = tuple(SECONDS)
 
+#: Days, weeks, months and more as providers and people write them: 3d, 1w, 1wk, 1M, 1mo, weekly.
+_WIDER = re.compile(r"(?:[2-9]|\d{2,})[dD]|\d*(?:[wW]|wk|M|mo|[yY])|.*(?:week|month|quarter|year).*")
+_WIDER_ADVICE = "bars wider than a day are not asked for: take 1d, and compute them from it"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,8 +39,14 @@ def parse_interval(text: str) -> str:
     """Return the interval named by `text`, spaces around it ignored. Raises UnknownName; case counts (`1M` is none)."""
     name = text.strip()
     if name not in SECONDS:
-        raise UnknownName("interval", text, INTERVALS)
+        raise unknown_interval(text, INTERVALS)
     return name
+
+
+def unknown_interval(text: str, accepted: Iterable[str], *, provider: str | None = None) -> UnknownName:
+    """Return the error for an interval that is none; it says what to do instead of weeks and months."""
+    advice = _WIDER_ADVICE if _WIDER.fullmatch(text.strip()) else ""
+    return UnknownName("interval", text, accepted, provider=provider, advice=advice)
 
 
 def seconds_of(interval: str) -> int:

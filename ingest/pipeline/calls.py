@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ingest.errors import FixRequest, UnknownName
-from ingest.market.intervals import bar_open, seconds_of
+from ingest.market.intervals import bar_open, seconds_of, unknown_interval
 from ingest.market.records import Dataset
 from ingest.market.symbols import validate
 from ingest.market.times import parse_time
@@ -110,7 +110,7 @@ def check_interval(facts: Facts, dataset: Dataset, interval: str | None) -> str 
     if interval is None:
         raise FixRequest(f"bars need an interval; accepted: {', '.join(facts.intervals)}", provider=facts.name)
     if interval not in facts.intervals:
-        raise UnknownName("interval", str(interval), facts.intervals, provider=facts.name)
+        raise unknown_interval(str(interval), facts.intervals, provider=facts.name)
     return interval
 
 

@@ -21,7 +21,7 @@ from ingest.market.symbols import validate
 from ingest.pipeline.calls import WITHOUT_HISTORY, check_dataset, check_interval, first_in_reach
 from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.jobs import NewJob, insert_jobs
-from ingest.providers.contract import Facts, Provider, Query
+from ingest.providers.contract import Facts, Provider, Query, adjustment_of
 from models import Series
 
 #: Rows one history job brings at most: a few pages, so that a batch fits in memory and a lost one is soon repeated.
@@ -61,11 +61,15 @@ def follow(
         "provider": provider.facts.name,
         "dataset": dataset,
         "interval": interval or "",
-        "adjustment": provider.facts.adjustment if dataset == "bars" else None,
         "followed": True,
         "since": since,
     }
-    session.execute(_followed_anew(), [series | {"instrument": name} for name in sorted(names)])
+    is_bars = dataset == "bars"
+    rows = [
+        series | {"instrument": name, "adjustment": adjustment_of(provider.facts, name) if is_bars else None}
+        for name in sorted(names)
+    ]
+    session.execute(_followed_anew(), rows)
     insert_jobs(session, [_first_poll(provider.facts, dataset, names, interval, now)])
     return names
 

@@ -39,7 +39,7 @@ from ingest.pipeline.normalize import Batch, PayloadGone, batch_of, decode, make
 from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.reconcile import Arrival
 from ingest.pipeline.terms import policy_of
-from ingest.providers.contract import calendar_of
+from ingest.providers.contract import adjustment_of, calendar_of
 from ingest.transport.retry import Policy, RetryLater, decide
 from models import Finding, Series, agreement, evidence
 from models.evidence import Stretch
@@ -221,7 +221,8 @@ def _make_series(session: Session, keys: Sequence[SeriesKey]) -> dict[SeriesKey,
     rows: list[dict[str, Any]] = [dict(zip(columns, key, strict=True)) for key in sorted(keys)]
     for row in rows:
         is_bars = row["dataset"] == "bars"
-        row["adjustment"] = providers.get(row["provider"]).facts.adjustment if is_bars else None
+        facts = providers.get(row["provider"]).facts
+        row["adjustment"] = adjustment_of(facts, row["instrument"]) if is_bars else None
     session.execute(insert(Series).on_conflict_do_nothing(), rows)
     names = [getattr(Series, column) for column in columns]
     found = session.execute(select(*names, Series.id).where(tuple_(*names).in_(keys)))

@@ -4,8 +4,8 @@ Instruments: shares (`IBM`, `BRK.B`, `TSCO.LON`), pairs of money (`EUR-USD`) or 
 name economic series (`TREASURY.10Y`, `REAL.GDP`), and what articles are about (`IBM`, `CRYPTO.BTC`, `FOREX.USD`,
 `TOPIC.IPO`): alpha_vantage_parts/names.py. Shares' minutes are those of the regular session, unadjusted.
 
-Deliberately not here: weekly and monthly bars (no interval of ours), CSV, and the same API at rapidapi.com, whose
-addresses and keys differ. Invariant: an answer is read only after its sentence, if it has one, was understood.
+Deliberately not here: weekly and monthly bars, which are computed from days, CSV, and the same API at rapidapi.com,
+whose addresses and keys differ. Invariant: an answer is read only after its sentence, if it has one, was understood.
 
 Which functions need a plan changes often and is not confirmed but for `outputsize=full`: so nothing is refused here
 beforehand, a window asks for the newest 100 rows first and for all only where those begin after it, and what the
@@ -18,22 +18,15 @@ https://www.alphavantage.co/support, https://www.alphavantage.co/premium; the er
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 from ingest.errors import BadData, FixRequest, TickfarmError, UnknownName
-from ingest.market.markets import CURRENCIES, EXCHANGES
+from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
-from ingest.market.symbols import is_pair, legs
 from ingest.providers import answers
-from ingest.providers.alpha_vantage_parts import facts_rows, names, notices, series
+from ingest.providers.alpha_vantage_parts import facts_rows, names, notices, questions, series
 from ingest.providers.contract import Facts, Query
 from ingest.wire import Answer, KeySpec, Limit, Request
-
-#: "the API will return 50 results, you can also set limit=1000". Read at each call, so that a test can lower it.
-NEWS_ROWS = 1_000
-#: A live poll's articles: some days of a busy ticker's.
-NEWEST_NEWS = 200
 
 _SUPPORT = "https://www.alphavantage.co/support, autumn 2026"
 _PREMIUM = "https://www.alphavantage.co/premium, autumn 2026"
@@ -62,14 +55,12 @@ facts = Facts(
     ),
     trading="XNYS",
     exchanges=EXCHANGES,
+    left_out={
+        "daily adjusted rows as bars": "they are the days' own with an adjusted close; splits and dividends, of which "
+        "that is made, are `actions`"
+    },
     paid={"actions": "any premium plan; so do bars within the day, and days before the newest 100"},
 )
-
-_PATH = "/query"
-#: Months of minutes are cut by the exchange's clock.
-_EXCHANGE = ZoneInfo("America/New_York")
-#: "history since 2000-01".
-_FIRST_MONTH = (2000, 1)
 
 
 def build(query: Query) -> list[Request]:
@@ -80,18 +71,20 @@ def build(query: Query) -> list[Request]:
         raise UnknownName("interval", str(query.interval), facts.intervals, provider=facts.name)
     if query.start is not None and (query.end is None or query.dataset == "quotes"):
         raise FixRequest(f"{facts.name}: {query.dataset} from a time on need an end", provider=facts.name)
-    return [request for one in dict.fromkeys(query.instruments) for request in _requests(query, one)]
+    return [
+        request for one in dict.fromkeys(query.instruments) for request in questions.asked(query, one, facts.intervals)
+    ]
 
 
 def next_page(request: Request, answer: Answer) -> Request | None:
     """Return the request for what a compact page does not reach, or for the articles after a full page."""
     params = dict(request.params)
     if params.get("function") == "NEWS_SENTIMENT":
-        second = facts_rows.next_second(answer, NEWS_ROWS)
+        second = facts_rows.next_second(answer, questions.NEWS_ROWS)
         start = None if second is None else datetime.fromtimestamp(second, UTC)
         if start is None or request.end is None or start >= request.end:
             return None
-        return replace(request, params=_with(request, time_from=_minute(start)), start=start)
+        return replace(request, params=_with(request, time_from=questions.minute(start)), start=start)
     if params.get("outputsize") != "compact":
         return None
     end = series.older(request, answer)
@@ -122,14 +115,14 @@ def parse(query: Query, answer: Answer) -> Parsed:
         case "quotes":
             return facts_rows.quotes(answer, instrument)
         case "news":
-            return facts_rows.news(answer, instrument, NEWS_ROWS)
+            return facts_rows.news(answer, instrument, questions.NEWS_ROWS)
         case _:
             return facts_rows.observations(answer, instrument)
 
 
 def catalogue(text: str = "") -> Request | None:
     """Return the search for `text`; there is no list of everything."""
-    return Request(_PATH, (("function", "SYMBOL_SEARCH"), ("keywords", text))) if text else None
+    return Request(questions.PATH, (("function", "SYMBOL_SEARCH"), ("keywords", text))) if text else None
 
 
 def listed(answer: Answer) -> list[str]:
@@ -151,104 +144,6 @@ def native_symbol(instrument: str) -> str:
 def instrument_of(native: str) -> str | None:
     """Return our spelling: `BRK-B` is `BRK.B`."""
     return names.instrument_of(native)
-
-
-def _requests(query: Query, instrument: str) -> list[Request]:
-    params: tuple[tuple[str, str], ...]
-    match query.dataset:
-        case "bars":
-            return _bars(query, instrument)
-        case "actions":
-            params = (("function", "TIME_SERIES_DAILY_ADJUSTED"), ("symbol", names.share(instrument)))
-            params = (*params, ("outputsize", "compact"))
-        case "quotes" if is_pair(instrument):
-            base, quote = legs(instrument)
-            params = (("function", "CURRENCY_EXCHANGE_RATE"), ("from_currency", base), ("to_currency", quote))
-        case "quotes":
-            params = (("function", "GLOBAL_QUOTE"), ("symbol", names.share(instrument)))
-        case "news":
-            params = _news(query, instrument)
-        case _:
-            params = _observations(instrument)
-    return [Request(_PATH, params, (), (instrument,), 1, query.start, query.end if query.start else None)]
-
-
-def _bars(query: Query, instrument: str) -> list[Request]:
-    interval = facts.intervals[str(query.interval)]
-    is_daily = interval == "daily"
-    by_width = () if is_daily else (("interval", interval),)
-    pair: tuple[tuple[str, str], ...]
-    size: tuple[tuple[str, str], ...] = (("outputsize", "compact"),)
-    if is_pair(instrument):
-        base, quote, is_money = names.money(instrument)
-        if is_money:
-            function = "FX_DAILY" if is_daily else "FX_INTRADAY"
-            pair = (("from_symbol", base), ("to_symbol", quote))
-        elif quote in CURRENCIES:
-            function = "DIGITAL_CURRENCY_DAILY" if is_daily else "CRYPTO_INTRADAY"
-            pair, size = (("symbol", base), ("market", quote)), () if is_daily else size
-        else:
-            said = f"{facts.name} has bars of coins in states' money only, like BTC-USD; found {instrument}"
-            raise FixRequest(said, provider=facts.name, instrument=instrument)
-    elif is_daily:
-        function, pair = "TIME_SERIES_DAILY", (("symbol", names.share(instrument)),)
-    else:
-        return _minutes(query, instrument, interval)
-    params = (("function", function), *pair, *by_width, *size)
-    return [Request(_PATH, params, (), (instrument,), 1, query.start, query.end if query.start else None)]
-
-
-def _minutes(query: Query, instrument: str, interval: str) -> list[Request]:
-    """Return a share's minutes: by months of the exchange's clock, or the newest 100."""
-    fixed = (
-        ("function", "TIME_SERIES_INTRADAY"),
-        ("symbol", names.share(instrument)),
-        ("interval", interval),
-        ("adjusted", "false"),
-        ("extended_hours", "false"),
-    )
-    if query.start is None or query.end is None:
-        return [Request(_PATH, (*fixed, ("outputsize", "compact")), (), (instrument,))]
-    requests = []
-    start = query.start
-    while start < query.end:
-        local = start.astimezone(_EXCHANGE)
-        first = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        following = (first + timedelta(days=32)).replace(day=1).astimezone(UTC)
-        if (local.year, local.month) >= _FIRST_MONTH:
-            params = (*fixed, ("month", f"{local:%Y-%m}"), ("outputsize", "full"))
-            requests.append(Request(_PATH, params, (), (instrument,), 1, start, min(following, query.end)))
-        start = following
-    if not requests:
-        said = f"{facts.name} has minutes since 2000-01 only; the window ends {query.end.isoformat()}"
-        raise FixRequest(said, provider=facts.name, instrument=instrument)
-    return requests
-
-
-def _news(query: Query, instrument: str) -> tuple[tuple[str, str], ...]:
-    """Return what asks for one name's articles: with two tickers it would be those about both."""
-    is_topic = instrument.startswith("TOPIC.")
-    about = ("topics", names.topic(instrument)) if is_topic else ("tickers", names.about(instrument))
-    params = (("function", "NEWS_SENTIMENT"), about)
-    if query.start is None or query.end is None:
-        return (*params, ("sort", "LATEST"), ("limit", str(NEWEST_NEWS)))
-    # Whether `time_to` takes its own minute in is not said; one more does no harm, as what is too much is cut.
-    until = _minute(query.end + timedelta(minutes=1))
-    window = (("time_from", _minute(query.start)), ("time_to", until))
-    return (*params, *window, ("sort", "EARLIEST"), ("limit", str(NEWS_ROWS)))
-
-
-def _observations(instrument: str) -> tuple[tuple[str, str], ...]:
-    if instrument not in names.ECONOMIC:
-        raise UnknownName("instrument", instrument, names.ECONOMIC, provider=facts.name)
-    function, kind = names.ECONOMIC[instrument]
-    if function == "TREASURY_YIELD":
-        return (("function", function), ("interval", "daily"), ("maturity", kind))
-    return (("function", function), ("interval", kind)) if kind else (("function", function),)
-
-
-def _minute(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y%m%dT%H%M}"
 
 
 def _with(request: Request, **changed: str) -> tuple[tuple[str, str], ...]:

@@ -1,8 +1,7 @@
 """Binance (spot): bars from `klines`, trades from `aggTrades`, quotes from `ticker/bookTicker`, books from `depth`.
 
-Deliberately not here: keys (none is needed), single fills (`trades` has the newest only; their ids are not those of
-`aggTrades`) and WebSocket streams. Invariant: no `X-MBX-TIME-UNIT` header is ever sent, so every time is in
-milliseconds ("wrong unit" is a quality rule, never a guess made here).
+Deliberately not here: keys (none is needed), single fills and WebSocket streams. Invariant: no `X-MBX-TIME-UNIT` header
+is ever sent, so every time is in milliseconds ("wrong unit" is a quality rule, never a guess made here).
 
 Source for all facts: https://github.com/binance/binance-spot-api-docs (rest-api.md, errors.md,
 faqs/market_data_only.md), state of 2026-07-21.
@@ -11,18 +10,17 @@ faqs/market_data_only.md), state of 2026-07-21.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, UnknownName
 from ingest.market.intervals import split_window
 from ingest.market.records import BOOK_LEVELS, Parsed
 from ingest.market.symbols import is_instrument
-from ingest.market.times import epoch_ms, epoch_ms_up
+from ingest.market.times import epoch_ms_up
 from ingest.providers import answers
-from ingest.providers.binance_parts import pages, symbols
+from ingest.providers.binance_parts import errors, pages, symbols
 from ingest.providers.contract import Facts, Query, UsageHeader
 from ingest.wire import Answer, Limit, Request
 
@@ -74,29 +72,14 @@ facts = Facts(
     usage_headers=(UsageHeader("x-mbx-used-weight-1m", 60, "weight"),),
     # bookTicker alone takes several symbols, any number; 100 keep the URL under 2 KB. Source: rest-api.md, 2026-07-21.
     batch={"bars": 1, "trades": 1, "quotes": 100, "books": 1},
+    left_out={
+        "single fills (api/v3/trades)": "it has the newest thousand alone, under other ids; aggTrades has all of them, "
+        "those of one order at one price added up"
+    },
 )
 
-_SPARE_KEY = "the API key was refused; market data needs none, so unset BINANCE_API_KEY"
-_TROUBLE = "its side failed; reads may be repeated"
-_BAD_SYMBOL = -1121
-#: What to do about a code; any other negative one is a FixRequest. Source: errors.md, 2026-07-21.
-_CODES: dict[int, tuple[type[TickfarmError], str]] = {
-    -1000: (TryAgain, _TROUBLE),  # UNKNOWN
-    -1001: (TryAgain, _TROUBLE),  # DISCONNECTED
-    -1006: (TryAgain, _TROUBLE),  # UNEXPECTED_RESP
-    -1007: (TryAgain, _TROUBLE),  # TIMEOUT
-    -1008: (TryAgain, _TROUBLE),  # SERVER_BUSY
-    -1016: (TryAgain, _TROUBLE),  # SERVICE_SHUTTING_DOWN
-    -1003: (SlowDown, "too many requests"),  # TOO_MANY_REQUESTS
-    -1002: (FixRequest, _SPARE_KEY),  # UNAUTHORIZED
-    -2014: (FixRequest, _SPARE_KEY),  # BAD_API_KEY_FMT
-    -2015: (FixRequest, _SPARE_KEY),  # REJECTED_MBX_KEY
-    _BAD_SYMBOL: (FixRequest, "a symbol does not exist; ask for each by itself to see which"),
-}
 #: 418: banned; 403: web firewall, "slow down, then a person". Source: rest-api.md "HTTP Return Codes", 2026-07-21.
 _SLOW_STATUSES = frozenset({403, 418, 429})
-#: "IP banned until %s": epoch milliseconds. Source: errors.md -1003, 2026-07-21.
-_BANNED_UNTIL = re.compile(r"until (\d{13})\b")
 
 
 def build(query: Query) -> list[Request]:
@@ -144,13 +127,12 @@ def error_of(answer: Answer) -> TickfarmError | None:
     body = answers.error_object(answer, b'"code"')
     error = (
         answers.limit_or_outage(facts.name, answer, slow=_SLOW_STATUSES)
-        or _coded_error(body.get("code"), answer)
+        or errors.coded(body.get("code"), answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
     if isinstance(error, SlowDown) and error.retry_after_s is None:
-        until = _BANNED_UNTIL.search(str(body.get("msg", "")))
-        error.retry_after_s = max(0.0, (int(until[1]) - epoch_ms(answer.received_at)) / 1000) if until else None
+        error.retry_after_s = errors.banned_for_s(str(body.get("msg", "")), answer)
     return error
 
 
@@ -243,18 +225,3 @@ def _list(answer: Answer, dataset: str) -> list[Any]:
     if not isinstance(page, list):
         raise pages.bad_page(f"expected a list of {dataset}, found a JSON {type(page).__name__}", answer)
     return page
-
-
-def _coded_error(code: Any, answer: Answer) -> TickfarmError | None:
-    """Return the error of `{"code":-1121,"msg":"Invalid symbol."}`, or None if `code` is no error code."""
-    if type(code) is not int or code >= 0:
-        return None
-    instrument = answers.only_instrument(answer)
-    if code == _BAD_SYMBOL and instrument is not None:
-        unknown = UnknownName("instrument", instrument, ("those in /api/v3/exchangeInfo",), provider=facts.name)
-        unknown.instrument, unknown.status = instrument, answer.status
-        return unknown
-    kind, advice = _CODES.get(code, (FixRequest, "it can't answer the request as asked"))
-    message = f"binance error {code} for {answer.request.path}: {advice}"
-    wait = answers.retry_after_s(answer.headers)
-    return kind(message, provider=facts.name, instrument=instrument, status=answer.status, retry_after_s=wait)

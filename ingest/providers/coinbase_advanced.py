@@ -1,12 +1,12 @@
-"""Coinbase Advanced Trade: bars of its keyless market data, from another host and in other shapes than coinbase.py.
+"""Coinbase Advanced Trade: bars, quotes and books, keyless, from another host and in other shapes than coinbase.py.
 
-Deliberately not here: trades, because its documentation does not say whose side `side` is, and quotes and books, which
-coinbase.py has of the same market; what wants a signed token (`/brokerage/products/..`); `4h`, which the documentation
-lists for those only. Invariant: numbers keep the digits they were sent with; a candle's `start` is in seconds, UTC.
+Deliberately not here: trades, because its documentation does not say whose side `side` is; what wants a signed token
+(`/brokerage/products/..`); `4h`, which the documentation lists for those only. Invariant: numbers keep the digits they
+were sent with; a candle's `start` is in seconds, UTC.
 
 Sources, read 2026-11-30: https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public, called
-"public" (get-public-product-candles, list-public-products). What the most candles of a page look like in practice:
-ccxt/ccxt pull request 25171 and KmiQ/coinbase-advanced-python pull request 26.
+"public" (get-public-product-candles, -book, get-public-market-trades, list-public-products). What the most candles of a
+page look like in practice: ccxt/ccxt pull request 25171 and KmiQ/coinbase-advanced-python pull request 26.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, TickfarmError, UnknownName
 from ingest.market.intervals import SECONDS, bar_open, first_open, split_window
-from ingest.market.records import Parsed
+from ingest.market.records import BOOK_LEVELS, Parsed
 from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import epoch_us
 from ingest.providers import answers
+from ingest.providers.coinbase_advanced_parts import errors, snapshots
 from ingest.providers.contract import Facts, Query
 from ingest.wire import Answer, Limit, Request
 
@@ -32,7 +33,7 @@ MAYBE_CUT_ROWS = 300
 #: A live poll: the bar still forming, and a few closed ones so that a missed poll heals at the next.
 NEWEST_ROWS = 5
 
-_MARKET = "/api/v3/brokerage/market/products"
+_MARKET, _BOOK = "/api/v3/brokerage/market/products", "/api/v3/brokerage/market/product_book"
 _VALUES = ("open", "high", "low", "close", "volume")
 _SHAPE = "expected an object with a whole start in seconds and text or null for open, high, low, close and volume"
 _DOCS = "https://docs.cloud.coinbase.com/advanced-trade-api/docs/rest-api-rate-limits"
@@ -43,7 +44,7 @@ facts = Facts(
     base_url="https://api.coinbase.com",
     docs_url="https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/overview",
     terms_url="https://www.coinbase.com/legal/market_data",
-    datasets=("bars",),
+    datasets=("bars", "quotes", "books"),
     # The enum of `granularity`. Source: public.
     intervals={
         "1m": "ONE_MINUTE",
@@ -60,32 +61,33 @@ facts = Facts(
     settle_s=5.0,
     # "max 30 req/second for private data, 10 req/s for public data", by IP address.
     limits=(Limit(10, 1, f"{_DOCS}, 2026-11-30"),),
-    batch={"bars": 1},
+    batch={"bars": 1, "quotes": 1, "books": 1},
     left_out={"trades": "its documentation does not say whose side `side` is; coinbase has them of the same market"},
 )
-
-#: Codes of `{"error":".."}` and of `{"errors":[{"id":".."}]}` that say more than the status; any other is FixRequest.
-_SLOW, _ITS_SIDE = frozenset({"rate_limit_exceeded", "resource_exhausted"}), frozenset({"internal_server_error"})
 
 
 def build(query: Query) -> list[Request]:
     """Return the pages of the window for each product, each of fewer than 350 candles however they are counted.
 
-    Raises FixRequest for a query without an end: both bounds are required there.
+    Raises FixRequest for bars without an end (both bounds are required there), and for a window of what has none.
     """
-    if query.dataset != "bars":
+    if query.dataset not in facts.datasets:
         raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
+    products = list(dict.fromkeys(native_symbol(instrument) for instrument in query.instruments))
+    if query.dataset != "bars":
+        if query.start is not None:
+            raise FixRequest(f"{facts.name} has only the newest {query.dataset}; leave out the window")
+        return [_snapshot(query.dataset, product) for product in products]
     if query.interval is None or query.interval not in facts.intervals:
         raise UnknownName("interval", str(query.interval), facts.intervals, provider=facts.name)
     if query.end is None:
         raise FixRequest(f"{facts.name}: bars need an end, the window's or now", provider=facts.name)
-    products = list(dict.fromkeys(native_symbol(instrument) for instrument in query.instruments))
     return [page for product in products for page in _pages(product, query.interval, query.start, query.end)]
 
 
 def next_page(request: Request, answer: Answer) -> Request | None:
     """Return the request for what a page of 300 or more may have left out: the candles before its oldest one."""
-    if request.start is None:
+    if request.start is None:  # quotes, books and polls
         return None
     try:
         candles = _candles(answer)
@@ -101,20 +103,22 @@ def next_page(request: Request, answer: Answer) -> Request | None:
 def error_of(answer: Answer) -> TickfarmError | None:
     """Return the error in the answer: a known code, else the status, else a body cut short."""
     return (
-        _coded_error(answer)
+        errors.coded(answer)
         or answers.limit_or_outage(facts.name, answer)
-        or _bot_check(answer)
+        or errors.bot_check(answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
 
 
 def parse(query: Query, answer: Answer) -> Parsed:
-    """Return the candles as they come, newest first, without one that opened before a window's start.
+    """Return the quote or book, or the candles as they come, newest first, without one from before a window's start.
 
     Whether a bucket that holds the start comes along is not documented, so that one is cut off.
     """
     instrument = (answer.request.instruments or query.instruments)[0]
+    if query.dataset != "bars":
+        return (snapshots.quote if query.dataset == "quotes" else snapshots.book)(answer, instrument)
     rows, rejects = answers.sound_rows_at_once(_candles(answer), _rows, _SHAPE, instrument)
     if answer.request.start is not None:
         start_s = epoch_us(answer.request.start) / 1_000_000
@@ -149,6 +153,13 @@ def native_symbol(instrument: str) -> str:
 def instrument_of(native: str) -> str | None:
     """Return the pair of a product's id, which is our spelling."""
     return native if is_pair(native) and is_instrument(native) else None
+
+
+def _snapshot(dataset: str, product: str) -> Request:
+    """Return the request for the best prices, which come with some last trades and at least one, or for a book."""
+    if dataset == "quotes":
+        return Request(f"{_MARKET}/{product}/ticker", (("limit", "1"),), (), (product,))
+    return Request(_BOOK, (("product_id", product), ("limit", str(BOOK_LEVELS))), (), (product,))
 
 
 def _pages(product: str, interval: str, start: datetime | None, end: datetime) -> list[Request]:
@@ -197,30 +208,3 @@ def _rows(candles: list[Any]) -> list[tuple[Any, ...]] | None:
 def _bad_page(expected: str, answer: Answer) -> BadData:
     said = f"{facts.name} sent a page that can't be used: {expected}"
     return BadData(said, rule="unparsable_page", provider=facts.name, status=answer.status)
-
-
-def _coded_error(answer: Answer) -> TickfarmError | None:
-    """Return the error of a known code, whatever the status. The texts beside it repeat what was asked."""
-    body = answers.error_object(answer, b'"error')
-    listed_errors = body.get("errors")
-    first = listed_errors[0] if type(listed_errors) is list and listed_errors else None
-    code = str(body.get("error") or (first.get("id") if type(first) is dict else "")).casefold()
-    instrument = answers.only_instrument(answer)
-    if code == "not_found" and instrument is not None:
-        unknown = UnknownName("instrument", instrument, ("those it lists",), provider=facts.name)
-        unknown.instrument, unknown.status = instrument, answer.status
-        return unknown
-    kind = SlowDown if code in _SLOW else TryAgain if code in _ITS_SIDE else None
-    if kind is None:
-        return None
-    wait = answers.retry_after_s(answer.headers)
-    said = f"{facts.name} can't answer {answer.request.path} now (HTTP {answer.status}): {code}"
-    return kind(said, provider=facts.name, status=answer.status, retry_after_s=wait)
-
-
-def _bot_check(answer: Answer) -> TryAgain | None:
-    """Return TryAgain for a refusal in HTML: its own refusals are JSON, so that one is its CDN's, and passes."""
-    if 400 <= answer.status < 500 and answer.body[:64].lstrip()[:1] == b"<":
-        said = f"{facts.name}: HTTP {answer.status} with an HTML page, as its CDN's bot check sends"
-        return TryAgain(said, provider=facts.name, status=answer.status)
-    return None

@@ -26,6 +26,9 @@ from ingest.market.sessions import Calendar
 from ingest.market.symbols import is_pair, legs
 from ingest.wire import Answer, KeySpec, Limit, Request
 
+#: What is worked into a bar's prices: nothing, splits, or splits and dividends.
+Adjustment = Literal["none", "splits", "all"]
+
 _MIC = re.compile(r"X[A-Z]{3}", re.ASCII)
 
 
@@ -101,7 +104,9 @@ class Facts:
     #: seconds before now up to which it can be asked: a window without an end of its own ends there
     lag_s: float = 0.0
     #: what is already worked into the prices of its bars
-    adjustment: Literal["none", "splits", "all"] = "none"
+    adjustment: Adjustment = "none"
+    #: the same of names that begin with a part of this, where it has bars of several kinds: `ADJUSTED.AAPL`
+    adjustments: Mapping[str, Adjustment] = field(default_factory=dict)
     #: whose trades the volume of a share's bars counts: those of all venues, or of the provider's own alone
     volume: Literal["consolidated", "venue"] = "consolidated"
     #: datasets that need more than the free plan, and what: `news: "All-in-One"`
@@ -125,6 +130,12 @@ def calendar_of(facts: Facts, instrument: str) -> Calendar:
         return "fx" if set(legs(instrument)) <= CURRENCIES | METALS else "always"
     suffix = instrument.rpartition(".")[2] if "." in instrument else ""
     return facts.exchanges.get(suffix) or (suffix if facts.exchanges and _MIC.fullmatch(suffix) else facts.trading)
+
+
+def adjustment_of(facts: Facts, instrument: str) -> Adjustment:
+    """Return what is worked into the prices of an instrument's bars at a provider."""
+    kind, dot, _ = instrument.partition(".")
+    return facts.adjustments.get(kind, facts.adjustment) if dot else facts.adjustment
 
 
 class Provider(Protocol):

@@ -4,6 +4,8 @@ Errors come as an object where a list is expected, with HTTP 200 too, and the te
 plan": limits are told before plans. Instruments: shares (`AAPL`, `BRK.B`, `TSCO.LON`), `INDEX.VIX`, pairs (`EUR-USD`,
 `BTC-USD`); for news those, or GENERAL, STOCKS, CRYPTO, FOREX, PRESS.RELEASES, ARTICLES; economic series `REAL.GDP`,
 `TREASURY.10Y` (fmp_parts/symbols.py). Bid and ask come from another address than the last price: they are `books`.
+Daily bars of a share are `AAPL` adjusted for splits, `UNADJUSTED.AAPL` as they were traded, `ADJUSTED.AAPL` adjusted
+for dividends too: three addresses, three series, so that one's prices never stand among another's.
 
 Actions are all splits and dividends of a share, two requests whatever the window: nothing but a symbol can be asked
 for. A dividend's amount is `adjDividend`: the documentation calls it "adjusted" and no more, its values are worked down
@@ -11,9 +13,8 @@ for every later split (Apple's 0.205 for the 0.82 in `dividend`, what was paid b
 bars it has to fit. A split changes all amounts before it, so a poll brings the whole list. `limit` is left out: free
 plans refuse one above 5, and one was seen to get the whole list without it (AAPL, 2026-09-11).
 
-Deliberately not here: batch quotes (paid for), calendars, streaming, bars unadjusted or adjusted for dividends, whose
-keys are adjOpen.. in both, intraday bars of pairs, indices and other countries, whose zone is nowhere documented, and
-hourly ones, which begin at half past.
+Deliberately not here: batch quotes (paid for), calendars, streaming, intraday bars of pairs, indices and other
+countries, whose zone is nowhere documented, and hourly ones, which begin at half past.
 Invariant: numbers keep the digits they were sent with.
 
 Sources, read 2026-11-25: https://site.financialmodelingprep.com/developer/docs/stable (2026-06, as copied publicly),
@@ -22,34 +23,15 @@ called "docs"; client fmpsdk (2026-08); OpenBB-finance/OpenBB openbb_fmp.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
 
 from ingest.errors import FixRequest, TickfarmError, TryAgain, UnknownName
-from ingest.market.intervals import SECONDS
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
-from ingest.market.times import first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.fmp_parts import dates, errors, rows, symbols
+from ingest.providers.fmp_parts import errors, facts_rows, pages, prices, questions, symbols
 from ingest.wire import Answer, KeySpec, Limit, Request
-
-#: "maximum 250 records per request", pages 0 to 100. Source: docs, news. Read at each `build`: a test can lower it.
-NEWS_ROWS, LAST_NEWS_PAGE = 250, 100
-#: Days of news a chain of pages covers, so that it ends long before the last page.
-NEWS_DAYS = 7
-#: 5,000 rows a call is said of daily bars: ten years are 3,653 days of crypto. Not documented.
-DAILY_DAYS = 3_650
-#: Days of intraday bars a call: "~3 days" is said of minutes and nothing of the others. Not documented.
-INTRADAY_DAYS = {"1m": 1, "5m": 5, "15m": 15, "30m": 30}
-#: "Max 90-day date range". Source: docs, economics.
-SERIES_DAYS = 90
-#: What live polls reach back: a quarter's GDP is known four months after the date it carries.
-NEWEST_DAYS, NEWEST_SERIES_DAYS = 10, 180
-#: At most 1,000 records an answer, which weekly payments fill in nineteen years. Source: docs, dividends and splits.
-ACTION_PATHS = ("/dividends", rows.SPLITS)
 
 _PRICING = "https://site.financialmodelingprep.com/developer/docs/pricing, autumn 2026"
 
@@ -84,9 +66,14 @@ facts = Facts(
     batch={"bars": 1, "quotes": 1, "books": 1, "actions": 1, "news": 1, "observations": len(symbols.TREASURIES)},
     trading="XNYS",
     exchanges=dict(EXCHANGES) | {"DE": "XETR", "TO": "XTSE", "SS": "XSHG", "BO": "XBOM"},
-    # "full" is adjusted for splits. Source: OpenBB openbb_fmp.
+    # "full" is adjusted for splits, "dividend-adjusted" for both. Source: OpenBB openbb_fmp.
     adjustment="splits",
+    adjustments={symbols.UNADJUSTED: "none", symbols.ADJUSTED: "all"},
     paid={"news": "Starter (ARTICLES is free)"},
+    left_out={
+        "hourly and four-hourly bars": "theirs begin with the session, at half past; compute them from 30m",
+        "historical-price-eod/light": "it has no open, high and low",
+    },
     aliases=("financialmodelingprep",),
 )
 
@@ -100,10 +87,7 @@ def build(query: Query) -> list[Request]:
         raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
     if query.start is not None and query.end is None:
         raise FixRequest(f"{facts.name}: a window needs an end as well as a start", provider=facts.name)
-    names = tuple(dict.fromkeys(query.instruments))
-    if query.dataset == "observations":
-        return list(_series(names, query))
-    return [request for name in names for request in _requests(name, query)]
+    return questions.asked(query, tuple(dict.fromkeys(query.instruments)), facts.intervals)
 
 
 def next_page(request: Request, answer: Answer) -> Request | None:
@@ -114,7 +98,7 @@ def next_page(request: Request, answer: Answer) -> Request | None:
     params = dict(request.params)
     if request.start is None or "page" not in params or answer.body.strip() == b"[]":
         return None
-    if int(params["page"]) >= LAST_NEWS_PAGE:
+    if int(params["page"]) >= questions.LAST_NEWS_PAGE:
         return None
     params["page"] = str(int(params["page"]) + 1)
     return replace(request, params=tuple(params.items()))
@@ -140,17 +124,17 @@ def parse(query: Query, answer: Answer) -> Parsed:
     asked = answer.request.instruments or query.instruments
     match query.dataset:
         case "bars":
-            return rows.bars(page, asked[0], query.interval or "", answer)
+            return prices.bars(page, asked[0], query.interval or "", answer)
         case "quotes":
-            return rows.quotes(page, asked[0], answer)
+            return prices.quotes(page, asked[0], answer)
         case "books":
-            return rows.books(page, asked[0], answer)
+            return prices.books(page, asked[0], answer)
         case "actions":
-            return rows.actions(page, asked[0], answer)
+            return facts_rows.actions(page, asked[0], answer)
         case "news":
-            return rows.news(page, asked[0], answer)
+            return facts_rows.news(page, asked[0], answer)
         case _:
-            return rows.observations(page, asked, answer)
+            return facts_rows.observations(page, asked, answer)
 
 
 def catalogue(text: str = "") -> Request | None:
@@ -160,92 +144,18 @@ def catalogue(text: str = "") -> Request | None:
 
 def listed(answer: Answer) -> list[str]:
     """Return the instruments of either that our grammar can spell."""
-    found = rows.list_of(answers.load(facts.name, answer), answer)
+    found = pages.list_of(answers.load(facts.name, answer), answer)
     if any(type(one) is not dict or type(one.get("symbol")) is not str for one in found):
-        raise rows.bad_page("a list of objects with a symbol", answer)
+        raise pages.bad_page("a list of objects with a symbol", answer)
     names = (symbols.instrument_of(one["symbol"]) for one in found)
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def native_symbol(instrument: str) -> str:
-    """Return the spelling of bars and quotes: `BRK-B`, `TSCO.L`, `^VIX`, `EURUSD`."""
+    """Return the spelling of bars and quotes: `BRK-B`, `TSCO.L`, `^VIX`, `EURUSD`, `dividend-adjusted:AAPL`."""
     return symbols.native_symbol(instrument)
 
 
 def instrument_of(native: str) -> str | None:
     """Return our spelling, None where our grammar has none."""
     return symbols.instrument_of(native)
-
-
-def _requests(name: str, query: Query) -> Iterator[Request]:
-    match query.dataset:
-        case "bars":
-            yield from _bars(name, query)
-        case "quotes":
-            yield Request("/quote", (("symbol", symbols.native_symbol(name)),), (), (name,))
-        case "books":
-            yield Request("/aftermarket-quote", (("symbol", symbols.us_share(name, "books")),), (), (name,))
-        case "actions":
-            asked = (("symbol", symbols.share(name, "actions")),)
-            bounds = (None, None) if query.start is None else (query.start, query.end)
-            yield from (Request(path, asked, (), (name,), 1, *bounds) for path in ACTION_PATHS)
-        case _:
-            yield from _news(name, query)
-
-
-def _bars(name: str, query: Query) -> Iterator[Request]:
-    if query.interval is None or query.interval not in facts.intervals:
-        raise UnknownName("interval", str(query.interval), facts.intervals, provider=facts.name)
-    end, native = _end(query), facts.intervals[query.interval]
-    if query.interval == "1d":
-        path, symbol = "/historical-price-eod/full", ("symbol", symbols.native_symbol(name))
-        if query.start is None:
-            span = (end - timedelta(days=NEWEST_DAYS)).date(), end.date()
-            yield Request(path, (symbol, *dates.bounds(*span)), (), (name,))
-            return
-        for first, last in dates.parts(first_date(query.start), dates.last_date(query.start, end), DAILY_DAYS):
-            covered = dates.covered(first, last, query.start, end)
-            yield Request(path, (symbol, *dates.bounds(first, last)), (), (name,), 1, *covered)
-        return
-    path, symbol = f"/historical-chart/{native}", ("symbol", symbols.us_share(name, "intraday bars"))
-    if query.start is None:
-        back = timedelta(seconds=5 * SECONDS[query.interval])
-        span = (end - back).astimezone(rows.NEW_YORK).date(), end.astimezone(rows.NEW_YORK).date()
-        yield Request(path, (symbol, *dates.bounds(*span)), (), (name,))
-        return
-    for first, last, start, until in dates.local_parts(query.start, end, INTRADAY_DAYS[query.interval], rows.NEW_YORK):
-        yield Request(path, (symbol, *dates.bounds(first, last)), (), (name,), 1, start, until)
-
-
-def _news(name: str, query: Query) -> Iterator[Request]:
-    """Yield the first page; the feed of its own articles can't be asked by dates, so it has no window."""
-    path, symbol = symbols.news_path(name)
-    named = () if symbol is None else (("symbols", symbol),)
-    paged = (("page", "0"), ("limit", str(NEWS_ROWS)))
-    if query.start is None:
-        yield Request(path, (*named, *paged), (), (name,))
-        return
-    if name == "ARTICLES":
-        said = f"{facts.name} has the newest of its own articles only: poll ARTICLES, without start and end"
-        raise FixRequest(said, provider=facts.name, instrument=name)
-    for first, last, start, until in dates.local_parts(query.start, _end(query), NEWS_DAYS, rows.NEWS_ZONE):
-        yield Request(path, (*named, *dates.bounds(first, last), *paged), (), (name,), 1, start, until)
-
-
-def _series(names: tuple[str, ...], query: Query) -> Iterator[Request]:
-    end = _end(query)
-    treasuries = tuple(name for name in names if symbols.check_series(name) in symbols.TREASURIES)
-    start = end - timedelta(days=NEWEST_SERIES_DAYS) if query.start is None else query.start
-    groups = [(name,) for name in names if name not in treasuries] + ([treasuries] if treasuries else [])
-    for group in groups:
-        named = (("name", symbols.INDICATORS[group[0]]),) if group[0] in symbols.INDICATORS else ()
-        path = "/economic-indicators" if named else "/treasury-rates"
-        for first, last in dates.parts(first_date(start), dates.last_date(start, end), SERIES_DAYS):
-            span = dates.covered(first, last, start, end) if query.start is not None else (None, None)
-            yield Request(path, (*named, *dates.bounds(first, last)), (), group, 1, *span)
-
-
-def _end(query: Query) -> datetime:
-    if query.end is None:
-        raise FixRequest(f"{facts.name}: a query of {query.dataset} needs an end", provider=facts.name)
-    return query.end

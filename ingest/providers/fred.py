@@ -17,16 +17,16 @@ https://github.com/mortada/fredapi issues 48, 52 and 69, called "fredapi".
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
-from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import BadData, FixRequest, SlowDown, TickfarmError, UnknownName
 from ingest.market.records import Parsed
 from ingest.market.symbols import is_instrument, is_pair, validate
 from ingest.market.times import first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
+from ingest.providers.fred_parts import errors, real_time
 from ingest.wire import Answer, KeySpec, Limit, Request
 
 #: Rows a page at most, and FRED's default. Source: docs, `limit`. Read at each `build`, so that a test can lower it.
@@ -35,14 +35,6 @@ PAGE_ROWS = 100_000
 POLL_PUBLISHED_DAYS = 400
 #: .. about the last six years: annual revisions of prices and jobs reach back five. Older ones need a window.
 POLL_OBSERVED_DAYS = 6 * 366
-#: The whole of real time. Source: docs, `realtime_start`, `realtime_end`.
-EARLIEST, LATEST = "1776-07-04", "9999-12-31"
-#: "There are 2004 vintage dates in the specified real-time period .. This exceeds the maximum number of vintage dates
-#: allowed (2000)" (fredapi, 48). A day is at most one vintage; of those before 2000 no series is known to have as many.
-STEP_DAYS = 1_990
-FIRST_STEP_ENDS = date(1999, 12, 31)
-#: What clients wait after a 429, which names no time. Source: https://github.com/sboysel/fredr NEWS.md, autumn 2026.
-LIMIT_WAIT_S = 20.0
 
 _PATH, _SEARCH_PATH = "/series/observations", "/series/search"
 _JSON = ("file_type", "json")  # the default is XML
@@ -72,11 +64,6 @@ facts = Facts(
 _ROW_SHAPE = "expected an object with date, realtime_start and value as texts"
 _HEAD = re.compile(rb'"(count|offset|limit)"\s*:\s*(\d{1,9})\b')
 _ROWS_BEGIN = re.compile(rb'"observations"\s*:\s*\[')
-#: Texts of its 400s. Source: fredapi, 48; OpenBB-finance/OpenBB providers/fred; both autumn 2026.
-_TOO_MANY = re.compile(r"exceeds the maximum number of vintage dates")
-_NOT_ARCHIVED = re.compile(r"does not exist in ALFRED")
-_NO_SERIES = re.compile(r"series does not exist")
-_KEY = re.compile(r"\bapi_key\b")
 
 
 def build(query: Query) -> list[Request]:
@@ -89,7 +76,7 @@ def build(query: Query) -> list[Request]:
         raise UnknownName("dataset", query.dataset, facts.datasets, provider=facts.name)
     if query.end is None:
         raise FixRequest("fred: a query needs an end: a window's, or now for the newest", provider=facts.name)
-    today, since = query.end.date(), EARLIEST
+    today, since = query.end.date(), real_time.EARLIEST
     if query.start is None:
         observed = [("observation_start", (today - timedelta(days=POLL_OBSERVED_DAYS)).isoformat())]
         since = (today - timedelta(days=POLL_PUBLISHED_DAYS)).isoformat()
@@ -99,10 +86,10 @@ def build(query: Query) -> list[Request]:
             return []
         observed = [("observation_start", first.isoformat()), ("observation_end", last.isoformat())]
     span = (None, None) if query.start is None else (query.start, query.end)
-    real_time = (("realtime_start", since), ("realtime_end", LATEST))
+    period = (("realtime_start", since), ("realtime_end", real_time.LATEST))
     paging = (("sort_order", "asc"), ("limit", str(PAGE_ROWS)), ("offset", "0"))
     return [
-        Request(_PATH, (("series_id", native), _JSON, *observed, *real_time, *paging), (), (instrument,), 1, *span)
+        Request(_PATH, (("series_id", native), _JSON, *observed, *period, *paging), (), (instrument,), 1, *span)
         for native, instrument in {native_symbol(one): one for one in query.instruments}.items()
     ]
 
@@ -114,12 +101,14 @@ def next_page(request: Request, answer: Answer) -> Request | None:
     request, and those of months and quarters take one only. A series without an archive is asked for without real time.
     """
     if answer.status != 200:
-        return _instead(request, answer)
+        return real_time.instead(request, answer)
     head = _head(answer)
     if head is None or head["offset"] != _offset(request):
         return None  # `parse` says why
     following = head["offset"] + head["limit"]
-    return _with(request, offset=str(following)) if following < head["count"] else _next_step(request, answer)
+    if following < head["count"]:
+        return real_time.with_params(request, offset=str(following))
+    return real_time.next_step(request, answer)
 
 
 def error_of(answer: Answer) -> TickfarmError | None:
@@ -127,15 +116,15 @@ def error_of(answer: Answer) -> TickfarmError | None:
 
     Two of its 400s are no errors but say to ask otherwise: `next_page` does, and `parse` finds no rows in them.
     """
-    if _instead(answer.request, answer) is not None:
+    if real_time.instead(answer.request, answer) is not None:
         return None
     slow = answers.limit_or_outage(facts.name, answer)
     if isinstance(slow, SlowDown) and slow.retry_after_s is None and "retry-after" not in answer.headers:
-        slow.retry_after_s = LIMIT_WAIT_S
+        slow.retry_after_s = errors.LIMIT_WAIT_S
     return (
         slow
-        or _locked(answer)
-        or _told(_text_of(answer), answer)
+        or errors.locked(answer)
+        or errors.told(errors.text_of(answer), answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
@@ -148,7 +137,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
     when they were published is not told, and the step before, or an earlier poll, has them.
     """
     instrument = (answer.request.instruments or query.instruments)[0]
-    if _instead(answer.request, answer) is not None:
+    if real_time.instead(answer.request, answer) is not None:
         return Parsed({name: [] for name in ("instrument", "ts", "vintage", "value")}, "date")
     page = answers.load(facts.name, answer, numbers_as_text=True)
     observations = page.get("observations") if type(page) is dict else None
@@ -161,7 +150,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
         raise _bad_page("the offset that was asked for", answer)
     rows, rejects = answers.sound_rows(observations, _observation, _ROW_SHAPE, instrument)
     since = dict(answer.request.params).get("realtime_start")
-    if since is not None and since != EARLIEST:
+    if since is not None and since != real_time.EARLIEST:
         rows = [row for row in rows if row[1] != since]
     days, vintages, values = zip(*rows, strict=True) if rows else ((), (), ())
     columns: dict[str, list[Any]] = {
@@ -224,67 +213,6 @@ def _head(answer: Answer) -> dict[str, int] | None:
 
 def _offset(request: Request) -> int:
     return int(dict(request.params).get("offset", "0"))
-
-
-def _with(request: Request, **changed: str) -> Request:
-    return replace(request, params=tuple((name, changed.get(name, value)) for name, value in request.params))
-
-
-def _next_step(request: Request, answer: Answer) -> Request | None:
-    """Return the request for the real time after this one's, or None where it reaches up to now.
-
-    It begins a day early: what was published on a step's first day looks the same as what was known before it. No step
-    but the last ends after yesterday, since a `realtime_end` after FRED's today is refused.
-    """
-    ended = dict(request.params).get("realtime_end", LATEST)
-    if ended == LATEST:
-        return None
-    ends = date.fromisoformat(ended) + timedelta(days=STEP_DAYS)
-    is_last = ends >= answer.received_at.date() - timedelta(days=1)
-    return _with(request, realtime_start=ended, realtime_end=LATEST if is_last else ends.isoformat(), offset="0")
-
-
-def _instead(request: Request, answer: Answer) -> Request | None:
-    """Return what to ask instead, where the answer says that it has the series but not the real time."""
-    params = dict(request.params)
-    if answer.status != 400 or "realtime_end" not in params:
-        return None
-    text, is_open = _text_of(answer), params["realtime_end"] == LATEST
-    if _TOO_MANY.search(text) and is_open and params["realtime_start"] == EARLIEST:
-        return _with(request, realtime_end=FIRST_STEP_ENDS.isoformat(), offset="0")
-    if not _NOT_ARCHIVED.search(text):
-        return None
-    if not is_open:
-        return _next_step(request, answer)  # its archive begins later
-    return replace(request, params=tuple(param for param in request.params if not param[0].startswith("realtime_")))
-
-
-def _text_of(answer: Answer) -> str:
-    return str(answers.error_object(answer, b'"error_message"').get("error_message", ""))
-
-
-def _locked(answer: Answer) -> TryAgain | None:
-    """Return TryAgain for 423, which its documentation lists as "Locked" and says no more of."""
-    if answer.status != 423:
-        return None
-    return TryAgain("fred says that the resource is locked (HTTP 423)", provider=facts.name, status=423)
-
-
-def _told(text: str, answer: Answer) -> FixRequest | None:
-    """Return the error that a text stands for. Never quotes it: it may repeat the key."""
-    instrument, status = answers.only_instrument(answer), answer.status
-    if _KEY.search(text):
-        # "The value for variable api_key is not registered." comes with 400, not with 401.
-        said = "fred refused the API key; set FRED_API_KEY to a valid one"
-        return KeyRefused(said, provider=facts.name, status=status)
-    if _NO_SERIES.search(text) and not _NOT_ARCHIVED.search(text) and instrument is not None:
-        unknown = UnknownName("instrument", instrument, ("series ids as in /series/search",), provider=facts.name)
-        unknown.instrument, unknown.status = instrument, status
-        return unknown
-    if _TOO_MANY.search(text):
-        said = f"fred has more vintages in the asked real time than an answer may hold, though it is {STEP_DAYS} days"
-        return FixRequest(said, provider=facts.name, status=status, instrument=instrument)
-    return None
 
 
 def _bad_page(expected: str, answer: Answer) -> BadData:

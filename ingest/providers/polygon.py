@@ -23,7 +23,7 @@ from ingest.market.intervals import expected_bars
 from ingest.market.records import Parsed
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.polygon_parts import pages, questions, rows, tickers
+from ingest.providers.polygon_parts import facts_rows, pages, questions, rows, tickers
 from ingest.providers.polygon_parts.pages import bad_page
 from ingest.wire import Answer, KeySpec, Limit, Request
 
@@ -148,11 +148,11 @@ def parse(query: Query, answer: Answer) -> Parsed:
         case "quotes":
             parsed = rows.quotes(found, asked[0])
         case "news":
-            parsed = rows.news(found, asked[0])
+            parsed = facts_rows.news(found, asked[0])
         case "observations":
-            parsed = rows.observations(found, asked)
+            parsed = facts_rows.observations(found, asked)
         case _:
-            parsed = rows.actions(found, {tickers.ticker_of(name): name for name in asked})
+            parsed = facts_rows.actions(found, {tickers.ticker_of(name): name for name in asked})
     return parsed
 
 

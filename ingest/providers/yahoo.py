@@ -18,7 +18,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from ingest.errors import FixRequest, KeyRefused, SlowDown, TickfarmError, TryAgain, UnknownName
+from ingest.errors import FixRequest, SlowDown, TickfarmError, UnknownName
 from ingest.market.intervals import bar_open, seconds_of
 from ingest.market.markets import EXCHANGES
 from ingest.market.records import Parsed
@@ -26,7 +26,7 @@ from ingest.market.symbols import is_pair
 from ingest.market.times import epoch_us, first_date
 from ingest.providers import answers
 from ingest.providers.contract import Facts, Query
-from ingest.providers.yahoo_parts import charts, quotes, symbols
+from ingest.providers.yahoo_parts import charts, errors, events, quotes, symbols
 from ingest.wire import Answer, Limit, Request
 
 #: "Only 8 days worth of 1m granularity data are allowed to be fetched per request"; older answers say 7.
@@ -69,9 +69,6 @@ facts = Facts(
 
 #: HTTP 400 for a window before a symbol's first bar. Source: yfinance, YFPricesMissingError; it is no error of ours.
 _NO_DATA = "Data doesn't exist for startDate"
-_BLOCKED = b"Too Many Requests"
-#: What a `code` of an error object means. Sources: yfinance, const.py and tests; any other is a FixRequest.
-_ITS_SIDE = ("Internal Server Error", "internal-error", "Service Unavailable", "Gateway Timeout")
 
 
 def build(query: Query) -> list[Request]:
@@ -108,14 +105,14 @@ def error_of(answer: Answer) -> TickfarmError | None:
 
     A window before the first bar is no error, though its status is 400.
     """
-    code, description = _error(answer)
+    code, description = errors.told(answer)
     if description.startswith(_NO_DATA):
         return None
     error = (
-        _blocked(answer)
+        errors.blocked(answer)
         or answers.limit_or_outage(facts.name, answer)
-        or (_coded_error(code, answer) if code else None)
-        or _bot_check(answer)
+        or (errors.coded(code, answer) if code else None)
+        or errors.bot_check(answer)
         or answers.refusal(facts.name, answer)
         or answers.not_json(facts.name, answer)
     )
@@ -137,7 +134,7 @@ def parse(query: Query, answer: Answer) -> Parsed:
         case "quotes":
             return charts.parse_quote(chart, instrument)
         case "actions":
-            return charts.parse_actions(chart, instrument, answer)
+            return events.parse_actions(chart, instrument, answer)
         case _:
             return charts.parse_bars(chart, instrument, query.interval or "1d", answer)
 
@@ -224,50 +221,3 @@ def _period(start: datetime, end: datetime, interval: str) -> tuple[tuple[str, s
 
 def _events(query: Query) -> tuple[tuple[str, str], ...]:
     return (("events", "div,splits"),) if query.dataset == "actions" else ()
-
-
-def _error(answer: Answer) -> tuple[str, str]:
-    """Return code and description of `{"chart":{"error":{..}}}` (or `finance`, `quoteResponse`), else two ""."""
-    body = answers.error_object(answer, b'"error"')
-    for part in body.values():
-        error = part.get("error") if type(part) is dict else None
-        if type(error) is dict:
-            return str(error.get("code") or "?"), str(error.get("description"))
-    return "", ""
-
-
-def _coded_error(code: str, answer: Answer) -> TickfarmError:
-    """Never quotes the description: it repeats what was asked."""
-    instrument = answers.only_instrument(answer)
-    if code == "Not Found" and instrument is not None:
-        unknown = UnknownName("instrument", instrument, ("those its search finds",), provider=facts.name)
-        unknown.instrument, unknown.status = instrument, answer.status
-        return unknown
-    if code in _ITS_SIDE:
-        return TryAgain(f"{facts.name} failed on its side", provider=facts.name, status=answer.status)
-    if code == "Unauthorized" and answer.request.path == quotes.PATH:
-        said = "the cookie and the crumb were refused; set YAHOO_COOKIE and YAHOO_CRUMB anew, both of one visit"
-        return KeyRefused(f"{facts.name}: {said}", provider=facts.name, status=answer.status)
-    if code == "Unauthorized":
-        advice = "it wants a cookie and a crumb, which charts need none of; it may have closed them to this address"
-    else:
-        advice = "it can't answer the request as asked; minutes reach back 30 days, 5m and 15m 60, hours 730"
-    message = f"{facts.name} error for {answer.request.path}: {advice}"
-    return FixRequest(message, provider=facts.name, instrument=instrument, status=answer.status)
-
-
-def _blocked(answer: Answer) -> SlowDown | None:
-    """Return SlowDown for `Too Many Requests` or `Edge: Too Many Requests` as text, whatever its status."""
-    if _BLOCKED not in answer.body[:64] or answer.body[:1] == b"{":
-        return None
-    wait = answers.retry_after_s(answer.headers)
-    said = f"{facts.name} blocks this address for a while (HTTP {answer.status})"
-    return SlowDown(said, provider=facts.name, status=answer.status, retry_after_s=wait)
-
-
-def _bot_check(answer: Answer) -> TryAgain | None:
-    """Return TryAgain for a 403 that is no JSON: its edge's doing, which passes, and no verdict on the request."""
-    if answer.status == 403 and answer.body[:64].lstrip()[:1] != b"{":
-        said = f"{facts.name}: HTTP 403 without an error code, as its edge sends to what looks like no browser"
-        return TryAgain(said, provider=facts.name, status=403)
-    return None

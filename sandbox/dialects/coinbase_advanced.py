@@ -1,13 +1,14 @@
 """Coinbase Advanced Trade's public market data: products and candles, over the market that the Exchange trades too.
 
-Deliberately not here: trades, tickers and books, everything that wants a token (401), WebSocket channels. Where the
+Deliberately not here: the windows of trades, everything that wants a token (401), WebSocket channels. Where the
 documentation is silent, the stricter reading holds: both bounds count, and 350 candles are one too many.
 Invariant: a bucket without trades has no candle, and a finished candle never changes.
 
 Sources, read 2026-11-30: https://docs.cdp.coinbase.com/api-reference/advanced-trade-api/rest-api/public
-(get-public-product-candles, list-public-products). Error bodies: ccxt/ccxt coinbase.ts; "number of candles requested
-should be less than ..": KmiQ/coinbase-advanced-python pull request 26; "granularity argument is invalid":
-coinbase-samples/advanced-sdk-ts issue 10. A page that was cut at 300: ccxt/ccxt pull request 25171 (a dial).
+(get-public-product-candles, -book, get-public-market-trades, list-public-products). Error bodies: ccxt/ccxt
+coinbase.ts; "number of candles requested should be less than ..": KmiQ/coinbase-advanced-python pull request 26;
+"granularity argument is invalid": coinbase-samples/advanced-sdk-ts issue 10. A page that was cut at 300: ccxt/ccxt pull
+request 25171 (a dial).
 """
 
 import json
@@ -15,6 +16,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from sandbox.allowance import SlidingWindow
+from sandbox.coinbase_advanced_now import book, row_of_now, ticker
 from sandbox.coinbase_market import PRODUCTS, QUIET_HOURS, QUIET_MINUTES, QUIET_PRODUCT, CoinbaseMarket
 from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
 from sandbox.digits import json_number
@@ -22,7 +24,9 @@ from sandbox.listings import LISTED_SINCE_MS, LISTINGS
 from sandbox.moments import NS_PER_MS, iso, opens_ms
 from sandbox.price_walk import Bar
 
-MARKET = "/api/v3/brokerage/market/products"
+MARKET, BOOK = "/api/v3/brokerage/market/products", "/api/v3/brokerage/market/product_book"
+#: Levels a side of a book at most; how many there are is not documented.
+BOOK_LEVELS = 150
 WIDTHS_S = {
     "ONE_MINUTE": 60,
     "FIVE_MINUTE": 300,
@@ -74,14 +78,24 @@ class CoinbaseAdvanced:
             return _answered({"error": refusal.code, "error_details": said, "message": said}, status=refusal.status)
 
     def _route(self, request: Request) -> Answer | LongWork:
+        if request.path == BOOK:
+            product, levels = request.query.get("product_id", ""), _limit(request.query, BOOK_LEVELS) or BOOK_LEVELS
+            if product not in PRODUCTS:
+                raise RefusalError(404, "NOT_FOUND", "product not found")
+            return _answered(book(self._market, product, levels, now_ms=request.now_ms))
         if request.path == MARKET:
             products = [_product(product) for product in PRODUCTS]
             return _answered({"products": products, "num_products": len(products)})
         if not request.path.startswith(f"{MARKET}/"):
             raise RefusalError(401, "UNAUTHENTICATED", "Unauthorized")
         product, _, endpoint = request.path.removeprefix(f"{MARKET}/").partition("/")
-        if product not in PRODUCTS or endpoint not in ("", "candles"):
+        if product not in PRODUCTS or endpoint not in ("", "candles", "ticker"):
             raise RefusalError(404, "NOT_FOUND", "product not found")
+        if endpoint == "ticker":
+            count = _limit(request.query, 1_000)
+            if count is None:
+                raise RefusalError(400, "INVALID_ARGUMENT", "limit argument is invalid")
+            return lambda: _answered(ticker(self._market, product, count, now_ms=request.now_ms))
         return self._candles(product, request) if endpoint else _answered(_product(product))
 
     def _candles(self, product: str, request: Request) -> Answer | LongWork:
@@ -137,9 +151,15 @@ class CoinbaseAdvanced:
             Example("bars", "LTC-USD", "1m", "2024-03-04T22:02:30Z", "2024-03-05T10:02:30Z"),
             Example("bars", "DOGE-USD", "30m", "2024-03-04T00:00:00Z", "2024-03-14T00:00:00Z"),
             Example("bars", "XRP-USD", "1d", "2023-01-01T00:00:00Z", "2023-04-01T00:00:00Z"),
+            Example("quotes", "BTC-USD"),
+            Example("quotes", "DOGE-USD"),
+            # There it has 150 levels a side.
+            Example("books", "ETH-USD"),
         )
 
     def rows(self, example: Example, *, now_s: float) -> list[dict[str, str | None]]:
+        if example.dataset != "bars":
+            return [row_of_now(self._market, example, now_ms=int(now_s * 1000))]
         product, width_s = example.instrument, _INTERVALS_S[example.interval]
         found: list[dict[str, str | None]] = []
         for open_ms in opens_ms(example.start, example.end, width_s * 1000):
@@ -167,6 +187,8 @@ class CoinbaseAdvanced:
             ErrorCase("too many candles", _BARS, "request", _PUBLIC, failing(400, too_many)),
             ErrorCase("not allowed", _BARS, "request", _ERRORS, failing(403, coded("PERMISSION_DENIED"))),
             ErrorCase("an unknown product", nobody, "unknown", _ERRORS),
+            ErrorCase("an unknown product's prices", Example("quotes", "NONE-USD"), "unknown", _ERRORS),
+            ErrorCase("an unknown product's book", Example("books", "NONE-USD"), "unknown", _ERRORS),
         )
 
 
@@ -200,6 +222,16 @@ def _seconds(query: Mapping[str, str], name: str) -> int:
     if not re.fullmatch(r"[0-9]{1,11}", text):
         raise RefusalError(400, "INVALID_ARGUMENT", f"{name} argument is invalid")
     return int(text)
+
+
+def _limit(query: Mapping[str, str], most: int) -> int | None:
+    """Return how many are asked for, None where it is not said; what is too much is the most."""
+    text = query.get("limit")
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text):
+        raise RefusalError(400, "INVALID_ARGUMENT", "limit argument is invalid")
+    return min(int(text), most)
 
 
 def _values(product: str, bar: Bar) -> dict[str, str]:

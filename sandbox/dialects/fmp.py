@@ -187,10 +187,14 @@ class Fmp:
 
     def _adjusted(self, request: Request) -> list[object]:
         """Print prices without and with all adjustments under the same keys; the wheel's are as they were traded."""
+        days = [(day, one) for _, day, one in self._days(request)]
+        symbol = request.query["symbol"]
+        if request.path.endswith("/dividend-adjusted"):
+            days = list(fmp_actions.less_dividends(self.market.market.walk, symbol, days, _today(request)))
         names = {"open": "adjOpen", "high": "adjHigh", "low": "adjLow", "close": "adjClose", "volume": "volume"}
         return [
             {"symbol": symbol, "date": str(day)} | {names[name]: value for name, value in _ohlcv(one).items()}
-            for symbol, day, one in self._days(request)
+            for day, one in days
         ]
 
     def _chart(self, request: Request) -> list[object]:

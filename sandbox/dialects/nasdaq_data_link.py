@@ -1,5 +1,5 @@
-"""Nasdaq Data Link: the table WIKI/PRICES, with the 12,154 real daily bars of the wheel `bokeh_sampledata`, and
-time-series datasets (`nasdaq_series.py`), some of them real.
+"""Nasdaq Data Link: the tables WIKI/PRICES, with the 12,154 real daily bars of the wheel `bokeh_sampledata`, and
+NDAQ/RTAT10 (synthetic), and time-series datasets (`nasdaq_series.py`), some of them real.
 
 Deliberately not here: bulk export; its parameter answers 422. The full table has seven
 columns more (ex-dividend, split_ratio and the other adjusted ones) and some 3,000 tickers; the wheel lacks them.
@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from sandbox.allowance import DailyCount, SlidingWindow
 from sandbox.contract import Answer, ErrorCase, Example, LongWork, Page, Request
 from sandbox.nasdaq_cases import ERROR_CASES, EXAMPLES, rows_of
+from sandbox.nasdaq_retail import retail_table
 from sandbox.nasdaq_series import NasdaqSeries
+from sandbox.nasdaq_table import MAX_PER_PAGE, BadQueryError
 from sandbox.wiki_pages import table_page
-from sandbox.wiki_prices import MAX_PER_PAGE, BadQueryError, load_table
+from sandbox.wiki_prices import load_table
 
 SANDBOX_KEY = "sandbox-key"
-_TABLE = "/datatables/WIKI/PRICES.json"
+_TABLES = {"/datatables/WIKI/PRICES.json": load_table, "/datatables/NDAQ/RTAT10.json": retail_table}
 _JSON = "application/json; charset=utf-8"
 _TEN_MINUTES_S = 600
 
@@ -66,8 +68,8 @@ class NasdaqDataLink:
         refusal = self._spend_keyed(request) if key else self._spend_anonymous(request)
         if refusal is not None:
             return refusal
-        if request.path == _TABLE:
-            return _answered(lambda: self._table.page(request.query, self.limits["rows_per_page"]))
+        if request.path in _TABLES:
+            return _answered(lambda: _TABLES[request.path]().page(request.query, self.limits["rows_per_page"]))
         return lambda: _answered(lambda: self._series.body(request.path, request.query))
 
     def _spend_anonymous(self, request: Request) -> Answer | None:

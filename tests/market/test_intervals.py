@@ -20,6 +20,7 @@ from ingest.market.intervals import (
     parse_interval,
     seconds_of,
     split_window,
+    unknown_interval,
 )
 
 moments = st.datetimes(datetime(1960, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
@@ -94,3 +95,16 @@ def test_a_window_that_ends_before_it_starts_or_a_page_of_no_rows_is_refused():
 def test_a_naive_moment_is_refused_rather_than_guessed():
     with pytest.raises(TypeError):
         bar_open(datetime(2024, 1, 1), "1h")  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("text", ["1w", "1W", "1wk", "1M", "1mo", "3mo", "1y", "3d", "14D", " weekly", "monthly"])
+def test_an_interval_wider_than_a_day_is_refused_with_what_to_do_instead_and_never_taken_for_minutes(text):
+    error = unknown_interval(text, ("1m", "1d"), provider="binance")
+    assert "compute them from it" in str(error)
+    assert "did you mean" not in str(error)
+    assert str(error).endswith("accepted: 1m, 1d")
+
+
+@pytest.mark.parametrize("text", ["7m", "1D", "1min", "60m", "", "nonsense"])
+def test_another_unknown_interval_is_refused_with_those_there_are_alone(text):
+    assert "compute" not in str(unknown_interval(text, INTERVALS))

@@ -49,7 +49,7 @@ def windows(farm):
         (BINANCE, "candles", "BTC-USDT", None, "bars, trades, quotes, books"),
         (NASDAQ, "quotes", "AAPL", None, "bars"),
         (BINANCE, "bars", "BTC-USDT", "7m", "1m, 3m, 5m"),
-        (BINANCE, "bars", "BTC-USDT", "1M", "1m, 3m, 5m"),
+        (BINANCE, "bars", "BTC-USDT", "1M", "compute them from it"),
         (NASDAQ, "bars", "AAPL", "1m", "1d"),
         (BINANCE, "bars", "BTC-USDT", None, "1m, 3m, 5m"),
         (BINANCE, "quotes", "BTC-USDT", "1m", "no interval"),
@@ -87,6 +87,13 @@ def test_following_writes_each_series_once_and_owes_its_newest_rows_now(farm, fo
     assert farm.select("SELECT lane, state, due_at, kwargs->'instruments' FROM jobs") == [
         ("live", "due", NOW, ["ETH-USDT", "BTC-USDT"])
     ]
+
+
+def test_what_is_worked_into_a_series_prices_follows_from_its_instruments_name(farm, follow_series):
+    names = ("AAPL", "ADJUSTED.AAPL", "UNADJUSTED.AAPL")
+    follow_series(providers.get("fmp"), "bars", names, interval="1d")
+    found = farm.select("SELECT instrument, adjustment FROM series ORDER BY 1")
+    assert [tuple(row) for row in found] == list(zip(sorted(names), ("splits", "all", "none"), strict=True))
 
 
 def test_following_again_keeps_the_earliest_since_and_makes_no_second_series(farm, follow_series):

@@ -30,6 +30,7 @@ RATES = Query("observations", ("TREASURY.10Y", "TREASURY.1M"), None, None, day("
 DOCUMENTED = {
     "eod_full": DAYS,
     "eod_legacy": DAYS,
+    "eod_adjusted": replace(DAYS, instruments=("ADJUSTED.AAPL",)),
     "chart_1min": MINUTES,
     "quote": QUOTES,
     "aftermarket_quote": BOOKS,

@@ -10,6 +10,7 @@ import pytest
 
 from ingest.errors import BadData, FixRequest, UnknownName
 from ingest.providers import alpha_vantage
+from ingest.providers.alpha_vantage_parts import questions
 from ingest.providers.contract import Query
 from tests.providers.alpha_vantage_replies import (
     ACTIONS,
@@ -299,7 +300,7 @@ def article(second):
 
 
 def test_more_articles_in_a_minute_than_a_page_holds_are_bad_data_and_never_left_out(monkeypatch):
-    monkeypatch.setattr(alpha_vantage, "NEWS_ROWS", 3)
+    monkeypatch.setattr(questions, "NEWS_ROWS", 3)
     query = replace(NEWS, start=T0, end=T0 + timedelta(hours=1))
     (request,) = alpha_vantage.build(query)
     crowded = reply({"feed": [article(int(T0.timestamp()) + i) for i in range(3)]}, query)

@@ -13,6 +13,7 @@ from ingest.market.quality import check
 from ingest.market.times import epoch_us
 from ingest.pipeline import frames
 from ingest.providers import alpha_vantage
+from ingest.providers.alpha_vantage_parts import questions
 from ingest.providers.contract import Query
 from ingest.wire import Answer
 from sandbox.body_faults import BODY_FAULTS, Case
@@ -200,7 +201,7 @@ def test_the_pages_of_news_may_be_cut_anywhere(monkeypatch):
     query = Query("news", ("CRYPTO.BTC",), None, datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 2, tzinfo=UTC))
     whole, _ = fetch(query)
     for limit in (2, 3, 7, len(whole), len(whole) + 1):
-        monkeypatch.setattr(alpha_vantage, "NEWS_ROWS", limit)
+        monkeypatch.setattr(questions, "NEWS_ROWS", limit)
         assert fetch(query)[0] == whole
     assert len(whole) > 20
     assert len(json.loads(whole[0]["sentiments"])) >= 1

@@ -20,6 +20,7 @@ from sandbox.dialects.coinbase_advanced import CoinbaseAdvanced
 from tests.providers.conforming import KINDS, copied_rows, error_led_to, expected_rows, with_counted_times
 from tests.providers.payloads import T0, answer, payload
 
+QUOTES, BOOKS = Query("quotes", ("BTC-USD",)), Query("books", ("BTC-USD",))
 HOURS = Query("bars", ("BTC-USD",), "1h", datetime(2024, 4, 3, 22, tzinfo=UTC), datetime(2024, 4, 4, 2, tzinfo=UTC))
 EXAMPLES, ERROR_CASES = CoinbaseAdvanced(7).examples(), CoinbaseAdvanced(7).error_cases()
 
@@ -155,6 +156,93 @@ def test_an_unknown_product_names_the_instrument_and_a_bot_check_passes():
     assert coinbase_advanced.error_of(reply(payload("coinbase_advanced", "candles"))) is None
 
 
+def test_quotes_and_books_are_asked_for_a_product_each_and_have_no_window():
+    names = ("BTC-USD", "ETH-USD")
+    quotes, books = (coinbase_advanced.build(replace(one, instruments=names)) for one in (QUOTES, BOOKS))
+    assert quotes[1].path == "/api/v3/brokerage/market/products/ETH-USD/ticker"
+    assert quotes[1].params == (("limit", "1"),)
+    assert books[0].path == "/api/v3/brokerage/market/product_book"
+    assert books[0].params == (("product_id", "BTC-USD"), ("limit", "100"))
+    assert [r.instruments for r in quotes] == [r.instruments for r in books] == [("BTC-USD",), ("ETH-USD",)]
+    said = reply(payload("coinbase_advanced", "ticker"), QUOTES)
+    assert coinbase_advanced.next_page(said.request, said) is None
+
+
+def test_the_documented_best_prices_are_read_without_the_time_and_size_of_the_last_trade():
+    said = reply(payload("coinbase_advanced", "ticker"), QUOTES)
+    assert coinbase_advanced.error_of(said) is None
+    parsed = coinbase_advanced.parse(QUOTES, said)
+    assert parsed.rejects == ()
+    assert parsed.columns == {
+        "instrument": ["BTC-USD"],
+        "ts": [None],
+        "bid": ["68923.66"],
+        "ask": ["68923.6700000000000000000001"],
+        "last": ["68923.670"],
+    }
+
+
+def test_an_empty_price_is_none_and_so_is_the_last_of_a_product_without_trades():
+    page = {"trades": [], "best_bid": "", "best_ask": "2.50"}
+    parsed = coinbase_advanced.parse(QUOTES, reply(json.dumps(page), QUOTES))
+    assert [parsed.columns[name] for name in ("bid", "ask", "last")] == [[None], ["2.50"], [None]]
+
+
+def test_the_documented_book_is_read_best_first_to_the_digit_at_its_own_time():
+    parsed = coinbase_advanced.parse(BOOKS, reply(payload("coinbase_advanced", "book"), BOOKS))
+    assert (parsed.time_unit, parsed.rejects) == ("us", ())
+    assert parsed.columns == {
+        "instrument": ["BTC-USD"],
+        "ts": [int(datetime(2026, 4, 7, 0, 28, 59, tzinfo=UTC).timestamp()) * 1_000_000 + 662_782],
+        "bid_prices": ["68923.66,68923"],
+        "bid_sizes": ["0.17189468,0.050"],
+        "ask_prices": ["68923.67"],
+        "ask_sizes": ["0.16987193000000000000001"],
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"product_id": "ETH-USD"},
+        {"time": None},
+        {"time": "2026-02-30T00:28:59.662782Z"},
+        {"time": "2026-04-07T00:28:59"},
+        {"bids": None},
+        {"asks": [["1", "2"]]},
+        {"asks": [{"price": "1"}]},
+        {"asks": [{"price": "1,2", "size": "1"}]},
+    ],
+)
+def test_a_book_of_another_shape_or_product_is_rejected(changes):
+    page = json.loads(payload("coinbase_advanced", "book"))
+    page["pricebook"] |= changes
+    parsed = coinbase_advanced.parse(BOOKS, reply(json.dumps(page), BOOKS))
+    assert (parsed.columns["ts"], [one.rule for one in parsed.rejects]) == ([], ["wrong_shape"])
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        (QUOTES, "[]"),
+        (QUOTES, '{"best_bid":"1","best_ask":"2"}'),
+        (QUOTES, '{"best_bid":"1","best_ask":"2","trades":{}}'),
+        (QUOTES, '{"best_bid":"1","best_ask":"2","trades":[1]}'),
+        (BOOKS, "{}"),
+        (BOOKS, '{"pricebook":[]}'),
+    ],
+)
+def test_a_page_that_is_neither_is_bad_data(query, body):
+    with pytest.raises(BadData, match="can't be used"):
+        coinbase_advanced.parse(query, reply(body, query))
+
+
+def test_a_best_price_that_is_no_text_is_rejected():
+    page = json.loads(payload("coinbase_advanced", "ticker")) | {"best_bid": ["1"]}
+    parsed = coinbase_advanced.parse(QUOTES, reply(json.dumps(page), QUOTES))
+    assert (parsed.columns["ts"], [one.rule for one in parsed.rejects]) == ([], ["wrong_shape"])
+
+
 def test_the_catalogue_lists_what_our_grammar_can_spell():
     assert coinbase_advanced.catalogue().params == (("product_type", "SPOT"),)
     assert coinbase_advanced.listed(reply(payload("coinbase_advanced", "products")))[:2] == ["BTC-USD", "OLD-USD"]
@@ -166,6 +254,8 @@ def test_the_catalogue_lists_what_our_grammar_can_spell():
     "query",
     [
         replace(HOURS, dataset="trades", interval=None),
+        replace(HOURS, dataset="quotes", interval=None),
+        replace(BOOKS, instruments=("AAPL",)),
         replace(HOURS, interval="4h"),
         replace(HOURS, end=None),
         replace(HOURS, instruments=("AAPL",)),
@@ -181,7 +271,7 @@ def test_an_example_comes_whole_each_row_once_and_to_the_digit(exchange, example
     assert isinstance(exchange, Conforming)
     rows, _ = copied_rows(coinbase_advanced, exchange, example)
     assert rows == with_counted_times(expected_rows(exchange, example))
-    assert len(rows) > 50
+    assert len(rows) > (50 if example.dataset == "bars" else 0)
 
 
 @pytest.mark.parametrize("example", EXAMPLES[:3:2], ids=str)

@@ -11,6 +11,7 @@ import pytest
 from ingest.errors import BadData, FixRequest, UnknownName
 from ingest.providers import finnhub
 from ingest.providers.contract import Query
+from ingest.providers.finnhub_parts import questions
 from tests.providers.finnhub_replies import (
     BARS,
     BOOKS,
@@ -65,7 +66,7 @@ def test_a_live_poll_of_bars_reaches_back_from_now():
 
 
 def test_ticks_are_asked_for_by_each_date_that_may_hold_them_by_utc_or_by_new_york(monkeypatch):
-    monkeypatch.setattr(finnhub, "TICK_ROWS", 7)
+    monkeypatch.setattr(questions, "TICK_ROWS", 7)
     requests = finnhub.build(replace(TRADES, end=TRADES.end + timedelta(hours=2)))
     assert [r.params for r in requests] == [
         (("symbol", "AAPL"), ("date", day), ("limit", "7"), ("skip", "0"))

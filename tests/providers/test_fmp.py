@@ -10,7 +10,7 @@ import pytest
 
 from ingest.errors import FixRequest, UnknownName
 from ingest.providers import fmp
-from ingest.providers.contract import Query
+from ingest.providers.contract import Query, adjustment_of
 from tests.providers.fmp_replies import (
     ARTICLES,
     BOOKS,
@@ -121,6 +121,13 @@ def test_economic_series_are_asked_for_in_ninety_days_and_all_treasury_rates_tog
         (replace(MINUTES, interval="1h"), UnknownName),
         (replace(MINUTES, interval="4h"), UnknownName),
         (replace(DAYS, interval=None), UnknownName),
+        (replace(DAYS, instruments=("ADJUSTED.EUR-USD",)), FixRequest),
+        (replace(DAYS, instruments=("ADJUSTED.INDEX.VIX",)), FixRequest),
+        (replace(DAYS, instruments=("ADJUSTED.UNADJUSTED.AAPL",)), FixRequest),
+        (replace(MINUTES, instruments=("ADJUSTED.AAPL",)), FixRequest),
+        (Query("quotes", ("ADJUSTED.AAPL",)), FixRequest),
+        (Query("actions", ("UNADJUSTED.AAPL",), None, None, T0), FixRequest),
+        (Query("news", ("UNADJUSTED.AAPL",), None, None, T0), FixRequest),
         (replace(DAYS, end=None), FixRequest),
         (replace(DAYS, start=None, end=None), FixRequest),
         (replace(DAYS, instruments=("EURUSD",)), FixRequest),
@@ -160,9 +167,55 @@ def test_the_legacy_shape_is_read_and_is_no_error_though_it_is_an_object():
     assert (parsed.columns["ts"], parsed.columns["close"], parsed.rejects) == (["2025-02-04"], ["232.8"], ())
 
 
-def test_prices_under_the_renamed_keys_of_other_adjustments_are_never_taken_for_these():
-    parsed = read("eod_adjusted", DAYS)
-    assert (parsed.columns["ts"], [r.rule for r in parsed.rejects]) == ([], ["wrong_shape"])
+@pytest.mark.parametrize(
+    ("name", "address", "symbol"),
+    [
+        ("UNADJUSTED.AAPL", "non-split-adjusted", "AAPL"),
+        ("ADJUSTED.BRK.B", "dividend-adjusted", "BRK-B"),
+        ("ADJUSTED.TSCO.LON", "dividend-adjusted", "TSCO.L"),
+        ("ADJUSTED.F", "dividend-adjusted", "F"),
+    ],
+)
+def test_days_of_another_adjustment_are_an_instrument_of_their_own_at_an_address_of_their_own(name, address, symbol):
+    (request,) = fmp.build(replace(DAYS, instruments=(name,)))
+    assert (request.path, request.params[0]) == (f"/historical-price-eod/{address}", ("symbol", symbol))
+    assert fmp.native_symbol(name) == f"{address}:{symbol}"
+    assert fmp.instrument_of(f"{address}:{symbol}") == name
+
+
+def test_what_is_worked_into_the_prices_follows_from_the_name():
+    found = [adjustment_of(fmp.facts, name) for name in ("AAPL", "UNADJUSTED.AAPL", "ADJUSTED.BRK.B", "ADJUSTED")]
+    assert found == ["splits", "none", "all", "splits"]
+
+
+@pytest.mark.parametrize("name", ["UNADJUSTED.AAPL", "ADJUSTED.AAPL"])
+def test_the_documented_days_of_another_adjustment_are_read_by_their_own_names_to_the_digit(name):
+    parsed = read("eod_adjusted", replace(DAYS, instruments=(name,)))
+    assert (parsed.time_unit, parsed.rejects) == ("date", ())
+    assert parsed.columns == {
+        "instrument": [name] * 2,
+        "ts": ["2025-02-04", "2025-02-03"],
+        "open": ["227.2", "229.99000000000000000000001"],
+        "high": ["233.13", "231.83"],
+        "low": ["226.65", "2.257e2"],
+        "close": ["232.8", "228.0100"],
+        "volume": ["44489128", None],
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "name"), [("eod_adjusted", "AAPL"), ("eod_full", "UNADJUSTED.AAPL"), ("eod_full", "ADJUSTED.AAPL")]
+)
+def test_prices_of_one_adjustment_are_never_taken_for_anothers(document, name):
+    parsed = read(document, replace(DAYS, instruments=(name,)))
+    assert (parsed.columns["ts"], {r.rule for r in parsed.rejects}) == ([], {"wrong_shape"})
+
+
+def test_a_day_of_another_adjustment_and_another_symbol_is_rejected():
+    query = replace(DAYS, instruments=("ADJUSTED.AAPL",))
+    (row, _) = json.loads(payload("fmp", "eod_adjusted"))
+    parsed = fmp.parse(query, reply([row | {"symbol": "MSFT"}, row], query))
+    assert (len(parsed.columns["ts"]), [r.rule for r in parsed.rejects]) == (1, ["unknown_symbol"])
 
 
 def test_a_day_of_another_symbol_is_rejected():

@@ -14,6 +14,7 @@ from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TryAgain, U
 from ingest.market.symbols import is_instrument
 from ingest.providers import fred
 from ingest.providers.contract import Query
+from ingest.providers.fred_parts.real_time import STEP_DAYS, with_params
 from ingest.wire import Request
 from tests.providers.payloads import FOLDER, answer, payload
 
@@ -115,7 +116,7 @@ def test_each_revision_is_a_row_of_its_own_whose_vintage_is_the_day_it_was_publi
 
 
 def test_what_was_known_when_the_asked_real_time_began_is_dropped_because_its_period_is_cut():
-    request = fred._with(fred.build(POLL)[0], realtime_start="2016-06-03")
+    request = with_params(fred.build(POLL)[0], realtime_start="2016-06-03")
     rows = rows_of(fred.parse(POLL, reply("vintages", request)))
     assert [row[1] for row in rows] == ["2016-05-06", "2016-07-08", "2016-07-08", "2016-07-08"]
 
@@ -152,7 +153,7 @@ def test_the_place_of_a_page_is_found_before_its_rows_or_after_them_and_never_in
 
 
 def test_a_page_that_comes_again_ends_the_paging_and_is_bad_data():
-    second = fred._with(fred.build(WINDOW)[0], offset="2")
+    second = with_params(fred.build(WINDOW)[0], offset="2")
     assert fred.next_page(second, reply("vintages_first_page", second)) is None
     with pytest.raises(BadData, match="offset"):
         fred.parse(WINDOW, reply("vintages_first_page", second))
@@ -171,7 +172,7 @@ def test_more_vintages_than_an_answer_may_have_are_asked_for_in_steps_that_cover
     assert steps[-1][1] == "9999-12-31"
     assert [end for _, end in steps[:-1]] == [start for start, _ in steps[1:]]
     days = [date.fromisoformat(end) - date.fromisoformat(start) for start, end in steps[1:-1]]
-    assert set(days) == {timedelta(days=fred.STEP_DAYS)}
+    assert set(days) == {timedelta(days=STEP_DAYS)}
     assert RECEIVED.date() - date.fromisoformat(steps[-1][0]) < timedelta(days=1995)
 
 
@@ -187,7 +188,7 @@ def test_no_step_but_the_last_ends_after_yesterday_because_today_is_a_day_earlie
 
 
 def test_a_step_goes_through_its_pages_before_the_next_begins_and_drops_what_the_step_before_has():
-    step = fred._with(fred.build(WINDOW)[0], realtime_start="2016-05-06", realtime_end="2021-10-17")
+    step = with_params(fred.build(WINDOW)[0], realtime_start="2016-05-06", realtime_end="2021-10-17")
     following = fred.next_page(step, reply("vintages_first_page", step))
     assert (real_time(following), dict(following.params)["offset"]) == (real_time(step), "2")
     assert [row[1] for row in rows_of(fred.parse(WINDOW, reply("vintages_first_page", step)))] == ["2016-06-03"]
@@ -196,7 +197,7 @@ def test_a_step_goes_through_its_pages_before_the_next_begins_and_drops_what_the
 
 
 def test_a_step_before_the_archive_begins_has_no_rows_and_the_next_is_asked():
-    step = fred._with(fred.build(WINDOW)[0], realtime_end="1999-12-31")
+    step = with_params(fred.build(WINDOW)[0], realtime_end="1999-12-31")
     refused = reply("not_archived", step, status=400)
     assert fred.error_of(refused) is None
     assert fred.parse(WINDOW, refused).columns["ts"] == []
@@ -216,7 +217,7 @@ def test_where_there_is_nothing_else_to_ask_such_a_refusal_is_an_error(changed, 
     if changed is None:
         request = replace(request, params=tuple(param for param in request.params if param[0] not in ALL_TIME))
     else:
-        request = fred._with(request, **changed)
+        request = with_params(request, **changed)
     refused = reply(name, request, status=400)
     assert type(fred.error_of(refused)) is FixRequest
     assert fred.next_page(request, refused) is None
@@ -260,7 +261,7 @@ def test_a_bad_key_of_a_search_and_of_a_bad_request_in_xml_are_errors_too():
 )
 def test_no_word_of_an_error_body_reaches_a_message(text, status):
     body = json.dumps({"error_code": status, "error_message": f"sEcReT {text} sEcReT"})
-    error = fred.error_of(reply(body, fred._with(fred.build(WINDOW)[0], realtime_start="2001-01-01"), status=status))
+    error = fred.error_of(reply(body, with_params(fred.build(WINDOW)[0], realtime_start="2001-01-01"), status=status))
     assert "sEcReT" not in f"{error} {error!r} {getattr(error, '__dict__', '')}"
 
 

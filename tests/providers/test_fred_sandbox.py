@@ -12,6 +12,7 @@ import sandbox.contract
 from ingest.errors import FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
 from ingest.providers import fred
 from ingest.providers.contract import Query
+from ingest.providers.fred_parts import real_time
 from ingest.wire import Answer
 from sandbox.dialects.fred import Fred
 from sandbox.fred_cases import ERROR_CASES, examples
@@ -93,8 +94,8 @@ def test_a_window_is_the_same_whatever_the_size_of_its_pages_and_steps(exchange,
     daily, monthly = (next(e for e in EXAMPLES if e.instrument == name) for name in ("DGS10", "INDPRO"))
     expected = [fetch(exchange, query_of(one))[0] for one in (daily, monthly)]
     exchange.limits["observation_rows"] = page_rows
-    for days in (fred.STEP_DAYS, 600):
-        monkeypatch.setattr(fred, "STEP_DAYS", days)
+    for days in (real_time.STEP_DAYS, 600):
+        monkeypatch.setattr(real_time, "STEP_DAYS", days)
         assert [fetch(exchange, query_of(one))[0] for one in (daily, monthly)] == expected
 
 

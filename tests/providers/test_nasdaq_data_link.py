@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ingest.errors import BadData, FixRequest, KeyRefused, SlowDown, TryAgain, UnknownName
 from ingest.providers import nasdaq_data_link as nasdaq
 from ingest.providers.contract import Query
+from ingest.providers.nasdaq_data_link_parts import tables
 from tests.providers.payloads import answer, payload
 
 START, END = datetime(2018, 3, 1, tzinfo=UTC), datetime(2018, 3, 28, tzinfo=UTC)
@@ -25,7 +26,7 @@ def page(rows, cursor=None):
 
 
 def test_a_request_filters_by_ticker_and_date_and_chooses_its_columns(monkeypatch):
-    monkeypatch.setattr(nasdaq, "PAGE_ROWS", 7)
+    monkeypatch.setattr(tables, "PAGE_ROWS", 7)
     (request,) = nasdaq.build(QUERY)
     assert request.path == "/datatables/WIKI/PRICES.json"
     assert request.params == (

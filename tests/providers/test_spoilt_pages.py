@@ -23,6 +23,7 @@ from tests.providers.payloads import T0, answer, payload
 MINUTE = timedelta(minutes=1)
 PAIRS = ("BTC-USDT", "ETH-USDT")
 SHARES = Query("bars", ("AAPL", "BRK.B"), "1d", datetime(2018, 3, 1, tzinfo=UTC), datetime(2018, 3, 28, tzinfo=UTC))
+RETAIL = ("NDAQ.RTAT10.TSLA.ACTIVITY",)
 GOLD = ("LBMA.GOLD.USDPM",)
 PAGES = [
     ("binance", "klines", Query("bars", PAIRS, "1m", T0, T0 + 90 * MINUTE)),
@@ -37,6 +38,8 @@ PAGES = [
     ("coinbase", "ticker", coinbase_replies.QUOTES),
     ("coinbase", "book", coinbase_replies.BOOKS),
     ("coinbase_advanced", "candles", Query("bars", PAIRS, "1h", T0, T0 + 90 * MINUTE)),
+    ("coinbase_advanced", "ticker", Query("quotes", ("BTC-USD",))),
+    ("coinbase_advanced", "book", Query("books", ("BTC-USD",))),
     ("kraken", "ohlc", kraken_replies.BARS),
     ("kraken", "ohlc", replace(kraken_replies.BARS, start=None)),
     ("kraken", "trades", kraken_replies.TRADES),
@@ -46,6 +49,7 @@ PAGES = [
     ("kraken", "depth", kraken_replies.BOOKS),
     ("nasdaq_data_link", "prices", SHARES),
     ("nasdaq_data_link", "prices_first_page", SHARES),
+    ("nasdaq_data_link", "retail", Query("observations", RETAIL, None, SHARES.start, SHARES.end)),
     ("nasdaq_data_link", "gold", Query("observations", GOLD, None, SHARES.start, SHARES.end)),
 ]
 #: Not as they were sent: our names, the taker's side, times of another unit (`test_<provider>.py` pin those).

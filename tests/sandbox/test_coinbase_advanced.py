@@ -110,3 +110,28 @@ def test_a_page_taken_apart_and_put_together_is_the_same_bytes(exchange):
     assert page.text().encode() == body
     assert len(page.rows) == 11
     assert exchange.page(b'{"candles":[]}') is None
+
+
+def test_the_newest_trades_come_with_the_best_prices_and_empty_ones_of_their_own(exchange):
+    page = json.loads(ask(exchange, f"{MARKET}/BTC-USD/ticker", limit=3).body)
+    assert list(page) == ["trades", "best_bid", "best_ask"]
+    ids = [int(trade["trade_id"]) for trade in page["trades"]]
+    assert ids == sorted(ids, reverse=True)
+    assert {(trade["bid"], trade["ask"]) for trade in page["trades"]} == {("", "")}
+    assert Decimal(page["best_bid"]) < Decimal(page["best_ask"])
+    assert error(ask(exchange, f"{MARKET}/BTC-USD/ticker")) == (400, "INVALID_ARGUMENT")
+    assert error(ask(exchange, f"{MARKET}/NONE-USD/ticker", limit=1)) == (404, "NOT_FOUND")
+
+
+def test_a_book_has_as_many_levels_as_asked_for_best_first_and_its_own_time(exchange):
+    path = MARKET.replace("products", "product_book")
+    book = json.loads(ask(exchange, path, product_id="ETH-USD", limit=7).body)["pricebook"]
+    assert (book["product_id"], book["time"]) == ("ETH-USD", "2026-11-23T06:37:05.500Z")
+    bids, asks = ([Decimal(level["price"]) for level in book[side]] for side in ("bids", "asks"))
+    assert (len(bids), len(asks)) == (7, 7)
+    assert bids == sorted(bids, reverse=True)
+    assert asks == sorted(asks)
+    assert bids[0] < asks[0]
+    assert len(json.loads(ask(exchange, path, product_id="ETH-USD").body)["pricebook"]["asks"]) > 100
+    assert error(ask(exchange, path, product_id="NONE-USD")) == (404, "NOT_FOUND")
+    assert error(ask(exchange, path, product_id="ETH-USD", limit=0)) == (400, "INVALID_ARGUMENT")

@@ -67,6 +67,23 @@ def test_days_come_newest_first_with_both_bounds_in_them(exchange):
 def test_other_adjustments_come_under_other_keys_which_are_the_same_for_both(exchange, kind):
     (row,) = read(exchange, f"/historical-price-eod/{kind}", symbol="AAPL", from_="2012-02-01", to="2012-02-01")
     assert sorted(row) == ["adjClose", "adjHigh", "adjLow", "adjOpen", "date", "symbol", "volume"]
+    assert row["adjLow"] <= row["adjOpen"] <= row["adjHigh"]
+
+
+def test_dividends_work_down_the_days_before_them_and_no_later_ones(exchange):
+    def closes(kind, name):
+        path = f"/historical-price-eod/{kind}"
+        return {
+            row["date"]: row[name] for row in read(exchange, path, symbol="MSFT", from_="2004-11-01", to="2004-11-12")
+        }
+
+    raw, adjusted = closes("non-split-adjusted", "adjClose"), closes("dividend-adjusted", "adjClose")
+    ratios = {day: adjusted[day] / raw[day] for day in raw}
+    assert closes("full", "close") == raw
+    # Two were paid on the eighth: their ex-date is the first day with prices that hold them no more.
+    assert len({round(ratios[day], 5) for day in raw if day < "2004-11-08"}) == 1
+    assert round(ratios["2004-11-05"] / ratios["2004-11-08"], 4) == Decimal("0.9900")
+    assert ratios["2004-11-12"] < 1
 
 
 def test_only_so_many_days_come_at_a_time_and_five_years_without_dates(exchange):

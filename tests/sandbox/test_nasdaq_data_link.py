@@ -250,3 +250,18 @@ def test_it_says_itself_what_must_come_of_it(dialect):
     assert {example.dataset for example in dialect.examples()} == {"bars", "observations"}
     assert all(dialect.rows(example, now_s=NOW_S) for example in dialect.examples())
     assert len({case.decision for case in dialect.error_cases()}) == 8
+
+
+def test_the_table_of_retail_trading_has_its_own_columns_and_is_filtered_and_paged_like_the_other(sandbox):
+    path = TABLE.replace("WIKI/PRICES", "NDAQ/RTAT10")
+    query = {"ticker": "TSLA", "date.gte": "2024-06-03", "date.lt": "2024-06-08", "qopts.per_page": 3}
+    page = sandbox.read(f"{path}?{urlencode(query | {'api_key': SANDBOX_KEY})}")
+    names = [column["name"] for column in page["datatable"]["columns"]]
+    assert names == ["date", "ticker", "activity", "sentiment"]
+    assert [row[:2] for row in page["datatable"]["data"]] == [[f"2024-06-0{day}", "TSLA"] for day in (3, 4, 5)]
+    query |= {"qopts.cursor_id": page["meta"]["next_cursor_id"], "qopts.columns": "sentiment,date"}
+    rest = sandbox.read(f"{path}?{urlencode(query | {'api_key': SANDBOX_KEY})}")
+    assert [row[1] for row in rest["datatable"]["data"]] == ["2024-06-06", "2024-06-07"]
+    assert rest["meta"]["next_cursor_id"] is None
+    wrong = sandbox.get(f"{path}?{urlencode({'qopts.columns': 'open', 'api_key': SANDBOX_KEY})}")
+    assert (wrong.status, b"QESx04" in wrong.data) == (422, True)

@@ -16,7 +16,8 @@ from ingest.errors import BadData
 from ingest.market.records import Parsed
 from ingest.market.times import first_date
 from ingest.providers import answers
-from ingest.providers.alpha_vantage_parts import names, series
+from ingest.providers.alpha_vantage_parts import names
+from ingest.providers.alpha_vantage_parts.times import second
 from ingest.wire import Answer
 
 PROVIDER = "alpha_vantage"
@@ -118,7 +119,7 @@ def _share_quote(quote: Any) -> tuple[Any, ...] | None:
 
 def _pair_quote(quote: Any) -> tuple[Any, ...] | None:
     cells = _by_words(quote)
-    ts = series.second(cells.get("Last Refreshed"), cells.get("Time Zone"))
+    ts = second(cells.get("Last Refreshed"), cells.get("Time Zone"))
     prices = [cells.get(words) for words in ("Exchange Rate", "Bid Price", "Ask Price")]
     if ts is None or type(prices[0]) is not str or not set(map(type, prices)) <= answers.TEXT_OR_NULL:
         return None

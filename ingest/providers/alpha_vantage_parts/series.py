@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from operator import itemgetter
@@ -19,8 +19,8 @@ from zoneinfo import ZoneInfo
 
 from ingest.errors import BadData
 from ingest.market.records import Parsed, Reject
-from ingest.market.times import first_date
 from ingest.providers import answers
+from ingest.providers.alpha_vantage_parts.times import ZONES, When
 from ingest.wire import Answer, Request
 
 PROVIDER = "alpha_vantage"
@@ -36,10 +36,6 @@ _CLOSED = timedelta(days=5)
 _SHALLOW = ("FX_INTRADAY", "CRYPTO_INTRADAY", "DIGITAL_CURRENCY_DAILY")
 #: The names under which a series' rows stand; `Meta Data` is beside them.
 _SERIES = re.compile(r"(Weekly |Monthly )?(Adjusted )?Time Series.*", re.I)
-#: "US/Eastern" is an alias that some systems leave out of their time zones.
-_ZONES = {"US/Eastern": "America/New_York", "America/New_York": "America/New_York", "UTC": "UTC", "GMT": "UTC"}
-#: Seconds past an hour by how they end a time.
-_PAST_HOUR = {f":{second // 60:02}:{second % 60:02}": second for second in range(3600)}
 _LABEL = re.compile(r"\d+[ab]?\. ([a-z ]+?)(?: \(([A-Z0-9]+)\))?", re.ASCII)
 _BAR = {
     "open": "open",
@@ -116,32 +112,7 @@ def older(request: Request, answer: Answer) -> datetime | None:
     return oldest if oldest > request.start else None
 
 
-class _When:
-    """How a page writes its times: days as dates, or the naive time of a zone as seconds."""
-
-    def __init__(self, zone: ZoneInfo | None) -> None:
-        self.unit: Any = "date" if zone is None else "s"
-        self.read: Callable[[Any], Any] = _day if zone is None else lambda text: _second_at_once(text, zone)
-
-    def moment(self, ts: Any) -> datetime:
-        if self.unit == "date":
-            return datetime.combine(date.fromisoformat(ts), datetime.min.time(), UTC)
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=ts)
-
-    def bound(self, moment: datetime) -> Any:
-        """Return the first time that is not before `moment`, as this page writes it."""
-        if self.unit == "date":
-            return first_date(moment).isoformat()
-        return -int((datetime(1970, 1, 1, tzinfo=UTC) - moment) // timedelta(seconds=1))
-
-
-def second(text: Any, zone_name: Any) -> int | None:
-    """Return the seconds since 1970 of a naive time of a zone by its name there, None where either is none."""
-    zone = _ZONES.get(zone_name) if type(zone_name) is str else None
-    return None if zone is None else _second(text, ZoneInfo(zone))
-
-
-def _page(answer: Answer) -> tuple[Mapping[str, Any], _When]:
+def _page(answer: Answer) -> tuple[Mapping[str, Any], When]:
     """Return the rows by their time. Raises BadData. A page with nothing but `Meta Data` has none."""
     page = answers.load(PROVIDER, answer, numbers_as_text=True)
     meta = page.get("Meta Data") if type(page) is dict else None
@@ -152,12 +123,12 @@ def _page(answer: Answer) -> tuple[Mapping[str, Any], _When]:
     if len(series) > 1 or type(rows) is not dict:
         raise _bad_page("one time series, an object of rows by their time", answer)
     if "interval" not in dict(answer.request.params):
-        return rows, _When(None)
+        return rows, When(None)
     named = [meta[label] for label in meta if label.endswith(" Time Zone")]
-    zone = _ZONES.get(named[0]) if named and type(named[0]) is str else None
+    zone = ZONES.get(named[0]) if named and type(named[0]) is str else None
     if zone is None:
-        raise _bad_page(f"a time zone that is one of {', '.join(_ZONES)}", answer)
-    return rows, _When(ZoneInfo(zone))
+        raise _bad_page(f"a time zone that is one of {', '.join(ZONES)}", answer)
+    return rows, When(ZoneInfo(zone))
 
 
 def _kept(
@@ -165,7 +136,7 @@ def _kept(
     instrument: str,
     read: Callable[[list[Any]], list[dict[str, Any]] | None],
     shape: str,
-) -> tuple[list[tuple[Any, dict[str, Any]]], tuple[Reject, ...], _When]:
+) -> tuple[list[tuple[Any, dict[str, Any]]], tuple[Reject, ...], When]:
     """Return the times and cells of the request's part of the window, what could not be read, and how times are."""
     rows, when = _page(answer)
     times = {text: when.read(text) for text in rows}
@@ -181,7 +152,7 @@ def _kept(
     return kept, (*_begins_late(answer, instrument, when, times), *rejects), when
 
 
-def _asked(answer: Answer, when: _When, times: list[Any]) -> Callable[[Any], bool]:
+def _asked(answer: Answer, when: When, times: list[Any]) -> Callable[[Any], bool]:
     """Return what says whether a time belongs to the request; nearly every page holds more than was asked for."""
     start, end = answer.request.start, answer.request.end
     if start is None or end is None:
@@ -191,7 +162,7 @@ def _asked(answer: Answer, when: _When, times: list[Any]) -> Callable[[Any], boo
     return lambda ts: bool(low <= ts < high or ts > max(high, late))
 
 
-def _begins_late(answer: Answer, instrument: str, when: _When, times: Mapping[str, Any]) -> Iterator[Reject]:
+def _begins_late(answer: Answer, instrument: str, when: When, times: Mapping[str, Any]) -> Iterator[Reject]:
     """Report a page that holds all there is of a pair and begins after its window: what lies before can't be had."""
     params, start = dict(answer.request.params), answer.request.start
     oldest = min((ts for ts in times.values() if ts is not None), default=None)
@@ -219,37 +190,6 @@ def _labels(labels: tuple[str, ...], market: str) -> dict[str, str]:
         if match is not None and (match[2] is None or match[2] == market):
             found.setdefault(match[1], label)
     return found
-
-
-def _day(text: Any) -> str | None:
-    try:
-        return text if len(text) == len("2024-05-31") and date.fromisoformat(text).isoformat() == text else None
-    except ValueError:
-        return None
-
-
-def _second(text: Any, zone: ZoneInfo) -> int | None:
-    try:
-        moment = datetime.fromisoformat(text) if type(text) is str else None
-    except ValueError:
-        return None
-    if moment is None or moment.tzinfo is not None or len(text) != len("2024-05-31 19:55:00"):
-        return None
-    return int(moment.replace(tzinfo=zone).timestamp())
-
-
-def _second_at_once(text: str, zone: ZoneInfo) -> int | None:
-    """Return the same; a zone's offset is looked up once an hour, which takes a fifth of the time."""
-    past_s = _PAST_HOUR.get(text[13:])
-    hour_s = None if past_s is None else _hour(text[:13], zone)
-    return _second(text, zone) if past_s is None or hour_s is None else hour_s + past_s
-
-
-@lru_cache(maxsize=1_024)
-def _hour(text: str, zone: ZoneInfo) -> int | None:
-    """Return the seconds since 1970 of an hour's begin, or None where a zone's offset changes inside it."""
-    first, last = (_second(text + past, zone) for past in (":00:00", ":59:59"))
-    return first if first is not None and last is not None and last - first == _PAST_HOUR[":59:59"] else None
 
 
 def _bad_page(expected: str, answer: Answer) -> BadData:

@@ -1,23 +1,24 @@
-"""What the rows of each of polygon's endpoints mean: bars, trades, quotes, a book, news, observations, actions.
+"""What the rows of polygon's prices mean: bars, trades, quotes, a book.
 
 Times: milliseconds in bars, nanoseconds in trades and quotes; where the unit is not the same everywhere (last quotes,
-books) the digits tell it. Deliberately not here: which rows are asked for (../polygon.py). Invariant: a value is the
-text that was sent; a book's size at a price is the sum over its exchanges.
+books) the digits tell it. Deliberately not here: which rows are asked for (../polygon.py), news, observations
+and actions (facts_rows.py). Invariant: a value is the text that was sent; a book's size at a price is the sum over its
+exchanges.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ingest.market.records import BOOK_LEVELS, Parsed, Reject
-from ingest.market.times import epoch_us
+from ingest.market.records import BOOK_LEVELS, Parsed
 from ingest.providers import answers
-from ingest.providers.polygon_parts.tickers import SERIES, Market, instrument_of
+from ingest.providers.polygon_parts.columns import Row, is_among, table
+from ingest.providers.polygon_parts.tickers import Market
 
 #: Daily bars of shares and indices carry midnight there, or in a whole market's answer the close; others a UTC moment.
 _NEW_YORK = ZoneInfo("America/New_York")
@@ -26,11 +27,6 @@ _BAR_SHAPE = "expected an object with whole milliseconds t, and numbers or nulls
 _TRADE_SHAPE = "expected an object with price, size, a time of 10 to 19 digits and a whole sequence_number or id"
 _QUOTE_SHAPE = "expected an object with numbers for bid and ask, and a time of 10 to 19 digits"
 _BOOK_SHAPE = "expected bids and asks as lists of {p, x}, x the sizes by exchange, and updated"
-_NEWS_SHAPE = "expected an object with published_utc as 2024-06-24T18:33:53Z, and texts"
-_FACT_SHAPE = "expected an object with an ISO date, and numbers or nulls"
-_ACTION_SHAPE = "expected a split with execution_date or a dividend with ex_dividend_date, of the ticker asked for"
-_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_PUBLISHED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 _STAMP = re.compile(r"[1-9]\d{9,18}", re.ASCII)
 #: Nanoseconds in the unit of a time with that many digits.
 _NS_PER = {10: 10**9, 13: 10**6, 16: 10**3, 19: 1}
@@ -39,7 +35,6 @@ _TAKERS = {"1": "sell", "2": "buy"}
 _BAR_VALUES = {"open": "o", "high": "h", "low": "l", "close": "c", "volume": "v", "trade_count": "n"}
 #: Where the volume is among them, behind the time.
 _BAR_VOLUME = 1 + list(_BAR_VALUES).index("volume")
-Row = tuple[Any, ...]
 
 
 def bars(rows: Sequence[Any], instruments: Mapping[str, str], market: Market, *, daily: bool, whole: bool) -> Parsed:
@@ -61,7 +56,7 @@ def bars(rows: Sequence[Any], instruments: Mapping[str, str], market: Market, *,
             columns[_BAR_VOLUME] = [None] * len(found)
         return [[instruments[row["T"]] for row in found] if whole else [only] * len(found), times, *columns[1:]]
 
-    wanted = [row for row in rows if not whole or type(row) is not dict or _is_among(row.get("T"), instruments)]
+    wanted = [row for row in rows if not whole or type(row) is not dict or is_among(row.get("T"), instruments)]
     names = ("instrument", "ts", *_BAR_VALUES)
     columns, rejects = answers.sound_columns(wanted, read, len(names), _BAR_SHAPE, None if whole else only)
     return Parsed(dict(zip(names, columns, strict=True)), "date" if daily else "ms", rejects)
@@ -83,7 +78,7 @@ def trades(rows: Sequence[Any], instrument: str, market: Market) -> Parsed:
         sides.discard(None)
         return instrument, ts, row[number], row.get("price"), size, sides.pop() if len(sides) == 1 else None
 
-    return _table(("ts", "trade_id", "price", "size", "side"), rows, read, _TRADE_SHAPE, instrument, "ns")
+    return table(("ts", "trade_id", "price", "size", "side"), rows, read, _TRADE_SHAPE, instrument, "ns")
 
 
 def last_quote(result: Any, instrument: str) -> Parsed:
@@ -109,7 +104,7 @@ def _quotes(rows: Sequence[Any], instrument: str, fields: Mapping[str, str]) -> 
         bid, ask = ([None, None] if _is_zero(side[0]) else side for side in sides)
         return instrument, ts, *bid, *ask
 
-    return _table(("ts", "bid", "bid_size", "ask", "ask_size"), rows, read, _QUOTE_SHAPE, instrument, "ns")
+    return table(("ts", "bid", "bid_size", "ask", "ask_size"), rows, read, _QUOTE_SHAPE, instrument, "ns")
 
 
 def book(data: Any, instrument: str) -> Parsed:
@@ -123,82 +118,7 @@ def book(data: Any, instrument: str) -> Parsed:
         )
 
     names = ("ts", "bid_prices", "bid_sizes", "ask_prices", "ask_sizes")
-    return _table(names, [data], read, _BOOK_SHAPE, instrument, "ns")
-
-
-def news(rows: Sequence[Any], instrument: str) -> Parsed:
-    """Return the articles. Tickers that our grammar can't spell are left out of `instruments`."""
-    texts = ("id", "title", "article_url", "author", "description")
-
-    def read(row: Any) -> Row | None:
-        ts = _published(row.get("published_utc")) if type(row) is dict else None
-        if ts is None or not {type(row.get(name)) for name in texts} <= answers.TEXT_OR_NULL:
-            return None
-        publisher, tickers = row.get("publisher"), row.get("tickers")
-        source = publisher.get("name") if type(publisher) is dict else None
-        found = [instrument_of(one) for one in tickers if type(one) is str] if type(tickers) is list else []
-        names = ",".join(dict.fromkeys(one for one in found if one))
-        article, title, url, author, summary = (row.get(name) for name in texts)
-        source = source if type(source) is str else None
-        return instrument, ts, article, title, url, source, author, summary, names, _sentiments(row.get("insights"))
-
-    columns = ("ts", "article_id", "title", "url", "source", "author", "summary", "instruments", "sentiments")
-    return _table(columns, rows, read, _NEWS_SHAPE, instrument, "us")
-
-
-def observations(rows: Sequence[Any], instruments: Sequence[str]) -> Parsed:
-    """Return a row for each date and series asked for that has a column there."""
-    found: list[Any] = []
-    for row in rows:
-        found += [(row, name) for name in instruments if type(row) is not dict or SERIES[name][1] in row]
-
-    def read(cell: tuple[Any, str]) -> Row | None:
-        row, name = cell
-        day = row.get("date") if type(row) is dict else None
-        value = row[SERIES[name][1]] if type(day) is str and _DATE.fullmatch(day) else False
-        return (name, day, value) if type(value) in answers.TEXT_OR_NULL else None
-
-    return _table(("ts", "value"), found, read, _FACT_SHAPE, None, "date")
-
-
-def actions(rows: Sequence[Any], tickers: Mapping[str, str]) -> Parsed:
-    """Return splits and dividends; which of the two a row is, its date's name tells."""
-    plain = ("id", "cash_amount", "currency", "split_from", "split_to", "declaration_date", "record_date", "pay_date")
-
-    def read(row: Any) -> Row | None:
-        if type(row) is not dict or not _is_among(row.get("ticker"), tickers):
-            return None
-        kind = "split" if "execution_date" in row else "dividend"
-        day = row.get("execution_date" if kind == "split" else "ex_dividend_date")
-        cells = [row.get(name) for name in plain]
-        if type(day) is not str or not _DATE.fullmatch(day) or not set(map(type, cells)) <= answers.TEXT_OR_NULL:
-            return None
-        return tickers[row["ticker"]], day, kind, cells[0] or "", *cells[1:]
-
-    columns = ("ts", "kind", "action_id", "amount", "currency", "split_from", "split_to")
-    more = ("declared_on", "recorded_on", "paid_on")
-    return _table((*columns, *more), rows, read, _ACTION_SHAPE, None, "date")
-
-
-def _table(
-    names: Sequence[str],
-    rows: Sequence[Any],
-    read: Callable[[Any], Row | None],
-    shape: str,
-    instrument: str | None,
-    unit: Any,
-) -> Parsed:
-    """Return what `read` makes of the rows by column, `instrument` first, and a Reject for each it makes nothing of."""
-    found: list[Row] = []
-    rejects: list[Reject] = []
-    for raw in rows:
-        row = read(raw)
-        if row is None:
-            rejects.append(answers.reject(raw, rule="wrong_shape", reason=shape, instrument=instrument))
-        else:
-            found.append(row)
-    columns = list(zip(*found, strict=True)) or [()] * (len(names) + 1)
-    return Parsed(dict(zip(("instrument", *names), map(list, columns), strict=True)), unit, tuple(rejects))
+    return table(names, [data], read, _BOOK_SHAPE, instrument, "ns")
 
 
 def _sessions(times: list[str], zone: ZoneInfo | Any) -> list[Any] | None:
@@ -220,15 +140,6 @@ def _nanoseconds(text: Any) -> int | None:
     if type(text) is not str or not _STAMP.fullmatch(text) or len(text) not in _NS_PER:
         return None
     return int(text) * _NS_PER[len(text)]
-
-
-def _published(text: Any) -> int | None:
-    if type(text) is not str or not _PUBLISHED.fullmatch(text):
-        return None
-    try:
-        return epoch_us(datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00"))
-    except ValueError:
-        return None
 
 
 def _side(levels: Any) -> tuple[str, str] | None:
@@ -256,21 +167,6 @@ def _sum(by_exchange: Any) -> str | None:
     except InvalidOperation:
         return None
     return f"{total:f}" if total.is_finite() and abs(total.adjusted()) < 40 else None
-
-
-def _sentiments(insights: Any) -> str | None:
-    """Return ticker -> label and reasoning; a ticker that our grammar can't spell keeps its own name."""
-    found: dict[str, Any] = {}
-    for one in insights if type(insights) is list else ():
-        if type(one) is dict and type(one.get("ticker")) is str:
-            said = {"label": one.get("sentiment"), "reasoning": one.get("sentiment_reasoning")}
-            name = instrument_of(one["ticker"]) or one["ticker"]
-            found[name] = {part: text for part, text in said.items() if type(text) is str}
-    return answers.json_object(found)
-
-
-def _is_among(ticker: Any, tickers: Mapping[str, str]) -> bool:
-    return type(ticker) is str and ticker in tickers
 
 
 def _is_zero(text: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Yahoo's charts: bars, dividends and splits, and the newest price, as columns.
+"""Yahoo's charts: bars and the newest price, as columns.
 
-A chart is columns of equal length whose elements may be null. Deliberately not here: requests and errors (../yahoo.py).
+A chart is columns of equal length whose elements may be null. Deliberately not here: dividends and splits (events.py).
 Invariant: numbers keep the digits they were sent with (`272.1000061035156`: `priceHint` says how many are meant).
 Source: https://github.com/ranaroussi/yfinance (scrapers/history.py, utils.py), read autumn 2026.
 """
@@ -8,7 +8,7 @@ Source: https://github.com/ranaroussi/yfinance (scrapers/history.py, utils.py), 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -27,7 +27,6 @@ _SECONDS = re.compile(r"-?\d{1,11}", re.ASCII)
 _BAR_VALUES = ("open", "high", "low", "close", "volume")
 _ADJUSTED = "adjusted_close"
 _ROW_SHAPE = "expected whole seconds, and text or null for prices and volume"
-_EVENT_SHAPE = "expected an object with a date and an amount, or with numerator and denominator"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = tuple[Any, ...]
@@ -64,10 +63,10 @@ def parse_bars(chart: Mapping[str, Any] | None, instrument: str, interval: str, 
     Days are dated in the exchange's zone, since their seconds are the session's open and move with summer time.
     """
     rows, rejects = _rows(chart, instrument, answer)
-    live = _meta(chart).get("regularMarketTime")
+    live = meta_of(chart).get("regularMarketTime")
     if interval == "1d":
-        dated, late = _dated(rows, _zone(chart, answer) if rows else UTC, instrument)
-        kept: list[Row] = _cut(_one_a_day(dated, live), _days_of(answer))
+        dated, late = _dated(rows, zone_of(chart, answer) if rows else UTC, instrument)
+        kept: list[Row] = _cut(_one_a_day(dated, live), days_of(answer))
         kept = [row for row in kept if row[0] != _tomorrow(answer)]
         return _bars(kept, instrument, "date", (*rejects, *late))
     width = seconds_of(interval)
@@ -77,43 +76,10 @@ def parse_bars(chart: Mapping[str, Any] | None, instrument: str, interval: str, 
     return _bars(_cut(timed, _seconds_of(answer)), instrument, "s", rejects)
 
 
-def parse_actions(chart: Mapping[str, Any] | None, instrument: str, answer: Answer) -> Parsed:
-    """Return dividends, then splits, each as sent, on the exchange's date of their ex-day.
-
-    An amount is in `currency` where the event has its own, else in that of the prices, and adjusted for later splits.
-    """
-    rejects: list[Reject] = []
-    rows: list[Row] = []
-    events = (chart or {}).get("events") or {}
-    if type(events) is not dict:
-        raise bad_page("expected events as an object", answer)
-    zone = _zone(chart, answer) if events else UTC
-    days, currency = _days_of(answer), _text_or_none(_meta(chart).get("currency"))
-    readers: dict[str, Callable[[Any], Row | None]] = {
-        "dividends": lambda event: _dividend(event, currency),
-        "splits": _split,
-    }
-    for name, read in readers.items():
-        found = events.get(name) or {}
-        if type(found) is not dict:
-            raise bad_page(f"expected {name} as an object", answer)
-        for event in found.values():
-            row, day = read(event), _day(event.get("date"), zone) if type(event) is dict else None
-            if row is None or day is None:
-                rejects.append(answers.reject(event, rule="wrong_shape", reason=_EVENT_SHAPE, instrument=instrument))
-            elif days is None or days[0] <= day < days[1]:
-                rows.append((day, *row))
-    names = ("ts", "kind", "amount", "currency", "split_from", "split_to")
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    values = {name: list(column) for name, column in zip(names, columns, strict=True)}
-    blank = {"instrument": [instrument] * len(rows), "action_id": [""] * len(rows)}
-    return Parsed(blank | values, "date", tuple(rejects))
-
-
 def parse_quote(chart: Mapping[str, Any] | None, instrument: str) -> Parsed:
     """Return the newest price and its time; there is no bid and no ask in a chart."""
     names = ("instrument", "ts", "last")
-    meta = _meta(chart)
+    meta = meta_of(chart)
     price, at = meta.get("regularMarketPrice"), meta.get("regularMarketTime")
     if price is None and at is None:
         return Parsed({name: [] for name in names}, "s")
@@ -169,7 +135,7 @@ def _dated(rows: list[Row], zone: Any, instrument: str) -> tuple[list[tuple[str,
     """Return each row with its date before it, and a Reject for each that has none."""
     dated, rejects = [], []
     for row in rows:
-        day = _day(row[0], zone)
+        day = day_of(row[0], zone)
         if day is None:
             reason = "expected seconds that are a date"
             rejects.append(answers.reject(row, rule="timestamp_out_of_range", reason=reason, instrument=instrument))
@@ -193,7 +159,7 @@ def _cut(rows: list[Row], window: tuple[Any, Any] | None) -> list[Row]:
     return rows if window is None else [row for row in rows if window[0] <= row[0] < window[1]]
 
 
-def _days_of(answer: Answer) -> tuple[str, str] | None:
+def days_of(answer: Answer) -> tuple[str, str] | None:
     start, end = answer.request.start, answer.request.end
     return None if start is None or end is None else (first_date(start).isoformat(), first_date(end).isoformat())
 
@@ -212,16 +178,16 @@ def _seconds_up(ts: datetime) -> int:
     return -(-epoch_us(ts) // 1_000_000)
 
 
-def _zone(chart: Mapping[str, Any] | None, answer: Answer) -> ZoneInfo:
+def zone_of(chart: Mapping[str, Any] | None, answer: Answer) -> ZoneInfo:
     """Return the exchange's zone by its name: `gmtoffset` is today's, whatever day a row is of."""
-    name = _meta(chart).get("exchangeTimezoneName")
+    name = meta_of(chart).get("exchangeTimezoneName")
     try:
         return ZoneInfo(name) if type(name) is str else ZoneInfo("")
     except (ValueError, OSError, KeyError) as cause:
         raise bad_page("expected the name of a time zone in exchangeTimezoneName", answer) from cause
 
 
-def _day(seconds: Any, zone: Any) -> str | None:
+def day_of(seconds: Any, zone: Any) -> str | None:
     if not _is_seconds(seconds):
         return None
     try:
@@ -231,27 +197,10 @@ def _day(seconds: Any, zone: Any) -> str | None:
     return day.isoformat()
 
 
-def _dividend(event: Any, currency: str | None) -> Row | None:
-    amount = event.get("amount") if type(event) is dict else None
-    own = event.get("currency") if type(event) is dict else None
-    return ("dividend", amount, _text_or_none(own) or currency, None, None) if type(amount) is str else None
-
-
-def _split(event: Any) -> Row | None:
-    if type(event) is not dict:
-        return None
-    to, of = event.get("numerator"), event.get("denominator")
-    return ("split", None, None, of, to) if type(to) is str and type(of) is str else None
-
-
-def _meta(chart: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def meta_of(chart: Mapping[str, Any] | None) -> Mapping[str, Any]:
     meta = (chart or {}).get("meta")
     return meta if type(meta) is dict else {}
 
 
 def _is_seconds(value: Any) -> bool:
     return type(value) is str and _SECONDS.fullmatch(value) is not None
-
-
-def _text_or_none(value: Any) -> str | None:
-    return value if type(value) is str and value else None
