@@ -85,6 +85,7 @@ class NewJob:
     parent_id: int | None = None
     failures: int = 0
     error: str | None = None
+    correlation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,13 @@ class Leased:
     result: Mapping[str, Any] | None = None
     run_id: int | None = None
     options: Mapping[str, Any] | None = None
+    due_at: datetime | None = None
+    correlation_id: str | None = None
+
+    @property
+    def correlation(self) -> str:
+        """Return what names it, and what asked for it, in every log line of its work."""
+        return self.correlation_id or f"job-{self.id}"
 
     @property
     def send_options(self) -> JobOptions:
@@ -213,6 +221,7 @@ def adopt(session: Session, job: NewJob, now: datetime) -> Leased:
     The returned job is `done` when an earlier delivery already finished it.
     """
     row = {"key": job.key, "task": job.task, "lane": job.lane, "kwargs": dict(job.kwargs), "due_at": job.due_at}
+    row["correlation_id"] = job.correlation_id
     made = insert(Job).values(
         **row, priority=job.priority, state="leased", attempt=1, started_at=now, lease_until=_lease()
     )

@@ -34,6 +34,7 @@ from ingest.pipeline.covered import Covered, covered
 from ingest.pipeline.gaps_windows import attempt_of
 from ingest.pipeline.jobs import Leased
 from ingest.providers.contract import Facts, Provider
+from ingest.telemetry import correlate
 from ingest.wire import Answer, Request
 from models import FetchLog
 
@@ -73,6 +74,7 @@ def normalize(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
         job = jobs.touch(session, job_id, attempt)
+        correlate(job.correlation)
         place = payload_place(session, job)
     with context.leases.hold(job_id, attempt):
         try:
