@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from dashboard import api, errors, metrics, pages, probes
 from dashboard.correlated import Correlated
+from dashboard.watching import watching
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
 
@@ -34,7 +35,8 @@ def create_app(config: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with watching(context):
+            yield
         app.state.exporter.close()
         context.close()
 

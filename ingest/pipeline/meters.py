@@ -67,9 +67,8 @@ class Meters:
         self._flushed_at = 0.0
 
     def count(self, meter: Meter, *labels: str, by: int = 1) -> None:
-        """Count `by` more."""
-        if by:
-            self._counts[_MARK.join((meter.name, *labels))] += by
+        """Count `by` more. Zero is told too: a rate needs a value to rise from."""
+        self._counts[_MARK.join((meter.name, *labels))] += by
 
     def observe(self, meter: Meter, *labels: str, took_s: float) -> None:
         """Count one that took so long."""

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -37,6 +38,8 @@ from ingest.providers.contract import Facts, Provider
 from ingest.telemetry import correlate
 from ingest.wire import Answer, Request
 from models import FetchLog
+
+log = structlog.get_logger(__name__)
 
 _LENGTH = struct.Struct(">I")
 #: A row that was refused stands for one that its window must hold, unless it comes twice or belongs to another time.
@@ -82,7 +85,9 @@ def normalize(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
         except PayloadGone:
             return {"job_id": job_id, "rows": 0}
         context.payloads.put_batch(batch_key(job_id, str(job.payload_key)), encode(batch))
-    return {"job_id": job_id, "rows": batch.frame.height, "findings": len(batch.findings)}
+    found = {"job_id": job_id, "rows": batch.frame.height, "findings": len(batch.findings)}
+    log.info("normalized", **found)
+    return found
 
 
 def payload_place(session: Session, job: Leased) -> Place | None:

@@ -1,4 +1,4 @@
-"""`/metrics` without a farm at work: how fast it is with many series, what it says of them, and of servers that are away.
+"""`/metrics` without a farm at work: how fast it is with many series, what it says of them and of servers away.
 
 Deliberately not here: a farm that works (tests/tasks/test_observed.py), rules and dashboards (tests/deploy).
 """
@@ -133,6 +133,7 @@ def test_a_server_that_is_away_is_said_and_the_other_ones_figures_are_there(conf
 def test_it_comes_back_with_the_server(config, servers):
     """The exporter that met a dead server must not go on believing it."""
     with serving(config) as served:
+
         def ups():
             found = samples(httpx.get(f"{served.url}/metrics", timeout=30).text)
             return {value(found, "up", server=one) for one in ("redis", "postgresql")}
