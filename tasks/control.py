@@ -13,8 +13,8 @@ from celery.worker import control
 from tasks import presence
 
 _LIMITS_ARE_THE_FARMS = (
-    "Celery's rate limits are per worker and are not used here: limits hold for the farm. Set TICKFARM_PROVIDERS__<NAME>"
-    "__LIMITS or __PACE, or `tickfarm schedule set ENTRY --per-minute N`"
+    "Celery's rate limits are per worker and are not used here: limits hold for the farm. Set"
+    " TICKFARM_PROVIDERS__<NAME>__LIMITS or __PACE, or `tickfarm schedule set ENTRY --per-minute N`"
 )
 _SCALES_ITSELF = "this worker scales itself: adjust its range with `celery control autoscale` instead"
 
