@@ -5,7 +5,6 @@ Deliberately not here: what is done about the rest (gaps).
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -37,7 +36,7 @@ def show_coverage(
     as_json: Json = False,
 ) -> None:
     """Show of each followed series what is proven, what is missing, and how fresh it is."""
-    setup_logs(settings().tickfarm_log_format, level=logging.WARNING)  # stdout is for the table
+    setup_logs(settings().tickfarm_log_format, level=settings().log_level("warning"))  # stdout is for the table
     context, now = open_context(), datetime.now(UTC)
     if scrub_now:
         from ingest.pipeline.scrub import scrub  # noqa: PLC0415 - loads polars

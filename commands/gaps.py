@@ -5,7 +5,6 @@ Deliberately not here: the run that the schedule owes (tasks/gaps.py). Both do t
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -28,7 +27,7 @@ def show_gaps(
     as_json: Json = False,
 ) -> None:
     """List what is missing of the followed series; exit 3 if anything is."""
-    setup_logs(settings().tickfarm_log_format, level=logging.WARNING)  # stdout is for the table
+    setup_logs(settings().tickfarm_log_format, level=settings().log_level("warning"))  # stdout is for the table
     context, now = open_context(), datetime.now(UTC)
     if check_now:
         report = check(context, now)

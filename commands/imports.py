@@ -5,7 +5,6 @@ Deliberately not here: how they are read and written (ingest/pipeline/imports.py
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -60,7 +59,7 @@ def run_import(
     from ingest.pipeline.imports import Form, import_file, unasked  # noqa: PLC0415 - loads polars
     from ingest.pipeline.imports_times import Clock  # noqa: PLC0415 - the same
 
-    setup_logs(settings().tickfarm_log_format, level=logging.WARNING)  # stdout is for the answer
+    setup_logs(settings().tickfarm_log_format, level=settings().log_level("warning"))  # stdout is for the answer
     form = Form(columns or {}, instrument, Clock(timezone, epoch))
     context, found, left = open_context(), [], dict[str, datetime]()
     for file in files:

@@ -5,7 +5,6 @@ Deliberately not here: how that is found out (ingest/pipeline/replay.py), and fe
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,7 +46,7 @@ def run_replay(
     """
     from ingest.pipeline.replay import Window, replay  # noqa: PLC0415 - loads polars
 
-    setup_logs(settings().tickfarm_log_format, level=logging.WARNING)  # stdout is for the answer
+    setup_logs(settings().tickfarm_log_format, level=settings().log_level("warning"))  # stdout is for the answer
     facts = providers.get(provider).facts
     checked = check_dataset(facts, dataset)
     window = Window(

@@ -5,7 +5,6 @@ Deliberately not here: the run that the schedule owes (tasks/retention.py). Both
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
@@ -27,7 +26,7 @@ def run_retention(
     as_json: Json = False,
 ) -> None:
     """Delete what is older than TICKFARM_KEEP_.. says; never data that is not verified."""
-    setup_logs(settings().tickfarm_log_format, level=logging.WARNING)  # stdout is for the table
+    setup_logs(settings().tickfarm_log_format, level=settings().log_level("warning"))  # stdout is for the table
     report = retain(open_context(), datetime.now(UTC), dry_run=dry_run)
     if report.is_busy:
         fail("another run is at work: try again when it has ended, within a minute")

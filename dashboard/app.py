@@ -13,7 +13,9 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from dashboard import api, errors, pages, probes
+from dashboard import api, errors, metrics, pages, probes
+from dashboard.correlated import Correlated
+from dashboard.watching import watching
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
 
@@ -33,7 +35,9 @@ def create_app(config: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+        with watching(context):
+            yield
+        app.state.exporter.close()
         context.close()
 
     app = FastAPI(
@@ -46,9 +50,12 @@ def create_app(config: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
+    app.state.exporter = metrics.Exporter(config)
     errors.install(app)
     app.middleware("http")(_with_headers)
+    app.add_middleware(Correlated)
     app.include_router(probes.router)
+    app.include_router(metrics.router)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

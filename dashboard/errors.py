@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 
 from dashboard.templating import render
 from ingest.errors import FixRequest, SlowDown, TryAgain, UnknownName
-from ingest.telemetry import redact
+from ingest.telemetry import REQUEST_HEADER, correlation, redact
 
 log = structlog.get_logger(__name__)
 _CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
@@ -76,4 +76,6 @@ async def _foreseen(request: Request, error: Exception) -> Response:
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     log.error("request_failed", path=request.url.path, error=redact(repr(error)), exc_info=error)
-    return answer(request, 500, "this failed; the dashboard's log says why")
+    # Beyond every middleware: who asks for the log's lines needs their name here too.
+    named = {REQUEST_HEADER: str(correlation())}
+    return answer(request, 500, "this failed; the dashboard's log says why", headers=named)

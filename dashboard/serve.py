@@ -15,7 +15,7 @@ STOP_S = 5
 def serve() -> None:
     """Serve until told to stop. Raises BadSetting for settings that can't be."""
     config = settings()
-    setup_logs(config.tickfarm_log_format)
+    setup_logs(config.tickfarm_log_format, level=config.tickfarm_log_level)
     uvicorn.run(
         create_app(config),
         host=config.tickfarm_dashboard_host,

@@ -1,4 +1,4 @@
-"""Logs: structlog to stderr, as text on a terminal and JSON elsewhere, with secrets taken out.
+"""Logs: structlog to stderr, as text on a terminal and JSON elsewhere, with secrets taken out; what a line belongs to.
 
 Invariant: no line leaves a process with a registered secret in it, wherever it came from.
 """
@@ -17,6 +17,10 @@ from urllib.parse import quote, quote_plus
 import structlog
 from structlog.typing import EventDict, Processor
 
+#: What carries a correlation id in a Celery message, and in a request of the API.
+MESSAGE_HEADER, REQUEST_HEADER = "tickfarm_correlation_id", "X-Request-ID"
+#: What a correlation id from outside may be: it stands in every line.
+_CORRELATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 #: Shorter values would redact ordinary words.
 _SHORTEST_SECRET = 6
 _secrets: set[str] = set()
@@ -75,7 +79,23 @@ def redact_error(error: Exception) -> None:
     error.args = tuple(redact(one) if isinstance(one, str) else one for one in error.args)
 
 
-def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: int = logging.INFO) -> None:
+def correlate(correlation_id: str) -> None:
+    """Put this id into every line of what runs from here on (this task, this request), until another one begins."""
+    structlog.contextvars.bind_contextvars(correlation_id=correlation_id)
+
+
+def correlation() -> str | None:
+    """Return the id of what runs here."""
+    found = structlog.contextvars.get_contextvars().get("correlation_id")
+    return None if found is None else str(found)
+
+
+def is_correlation(text: object) -> bool:
+    """Say whether this may be taken for a correlation id."""
+    return isinstance(text, str) and _CORRELATION.fullmatch(text) is not None
+
+
+def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: str = "info") -> None:
     """Send structlog and the standard library's logs through one redacting chain to stderr."""
     text = style == "text" or (style == "auto" and sys.stderr.isatty())
     shared: list[Processor] = [
@@ -87,7 +107,7 @@ def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: int = 
     if not text:
         renderer = structlog.processors.JSONRenderer()
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
@@ -107,7 +127,7 @@ def setup_logs(style: Literal["auto", "json", "text"] = "auto", *, level: int = 
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(level.upper())
 
 
 def _redact_event(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -1,6 +1,7 @@
 """The tables of the farm, as SQLAlchemy models. Importing this package registers every one of them."""
 
 from models.actions import Action
+from models.alerts import AlertMark
 from models.audit import AuditEntry
 from models.backfills import Backfill, BackfillJob
 from models.bars import Bar
@@ -24,6 +25,7 @@ from models.trades import Trade
 __all__ = [
     "IN_FLIGHT",
     "Action",
+    "AlertMark",
     "Article",
     "AuditEntry",
     "Backfill",

@@ -67,4 +67,6 @@ class Job(Base):
     options: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[str | None]
     result: Mapped[dict[str, Any] | None]
+    #: names what asked for it (a call, a request of the API, the job it is a part of) in logs; NULL: the job itself
+    correlation_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -23,6 +23,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.follow import check_names
 from ingest.pipeline.terms import refuse_unusable
 from ingest.pipeline.workers import processes_by_lane
+from ingest.telemetry import MESSAGE_HEADER, correlation
 from tasks.broker import FarmAMQP
 
 LANE = task_default_queue
@@ -48,7 +49,9 @@ def fetch_by_hand(
         if not processes_by_lane(context.redis)[LANE]:
             raise TryAgain(f"no worker serves the {LANE} lane: start the farm first, for example with `tickfarm demo`")
         with _client() as client, client.connection_for_write() as connection:
-            sent = client.send_task(f"tasks.fetch.{provider}", kwargs=dict(call), queue=LANE, connection=connection)
+            headers = {MESSAGE_HEADER: correlation()} if correlation() else None  # the API's request asks for it
+            name = f"tasks.fetch.{provider}"
+            sent = client.send_task(name, kwargs=dict(call), queue=LANE, connection=connection, headers=headers)
             return _result(client, sent, provider, timeout_s)
     except (RedisError, BrokerError) as error:
         raise TryAgain(f"can't reach Redis (REDIS_URL): {error}") from error

@@ -12,6 +12,10 @@ from celery.worker import control
 
 from tasks import presence
 
+_LIMITS_ARE_THE_FARMS = (
+    "Celery's rate limits are per worker and are not used here: limits hold for the farm. Set"
+    " TICKFARM_PROVIDERS__<NAME>__LIMITS or __PACE, or `tickfarm schedule set ENTRY --per-minute N`"
+)
 _SCALES_ITSELF = "this worker scales itself: adjust its range with `celery control autoscale` instead"
 
 
@@ -29,6 +33,16 @@ def time_limit(
     if "ok" in answer:
         state.consumer.update_strategies()
     return answer
+
+
+@control.control_command(
+    args=[("task_name", str), ("rate_limit", str)],
+    signature="<task_name> <rate_limit (e.g., 5/s | 5/m | 5/h)>",
+)
+def rate_limit(state: Any, task_name: str | None = None, rate_limit: str | None = None, **_: Any) -> dict[str, str]:
+    """Refuse a rate limit per worker: limits of the farm hold for all workers together."""
+    # Celery's own says that it is set. It would not hold (`worker_disable_rate_limits`), and per worker it is no limit.
+    return control.nok(_LIMITS_ARE_THE_FARMS)  # type: ignore[no-any-return]
 
 
 @control.control_command(args=[("n", int)], signature="[N=1]")

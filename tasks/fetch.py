@@ -16,6 +16,7 @@ from ingest import providers
 from ingest.pipeline import fetch as pipeline
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.workers import News, wake_leader
+from ingest.telemetry import MESSAGE_HEADER
 from tasks.attempts import begin
 from tasks.farm_task import FarmTask, farm_task
 from tasks.lifecycle import context
@@ -73,7 +74,8 @@ def _wake_leader(job: Leased, outcome: pipeline.Outcome, *, room_only: bool = Fa
 def load_steps(job: Leased, *, size_bytes: int, ignore_result: bool) -> Any:
     """Return the steps that follow a fetch: `normalize | store`, or store alone, which normalizes a small payload."""
     queue = f"{job.lane}{LOAD_SUFFIX}"
-    options = {"queue": queue, "ignore_result": ignore_result}
+    # On each step: what is set on a chain reaches only its first.
+    options = {"queue": queue, "ignore_result": ignore_result, "headers": {MESSAGE_HEADER: job.correlation}}
     steps = [
         signature(name, args=(job.id, job.attempt), immutable=True, options=dict(options))
         for name in (("tasks.normalize", "tasks.store") if size_bytes > ONE_STEP_BYTES else ("tasks.store",))

@@ -1,5 +1,7 @@
 """The health task: one check that reports what has changed of the providers' health. It costs some milliseconds.
 
+Where somebody wants to be told, it tells them, once the job is over.
+
 Idempotent: a change is reported once, whatever number of checks see it. Deadline: 75 s.
 """
 
@@ -9,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ingest.pipeline import jobs
+from ingest.pipeline.alerts import tell
 from ingest.pipeline.health_watch import check
 from ingest.pipeline.workers import wake_leader
 from tasks.attempts import begin
@@ -29,4 +32,5 @@ def health(self: FarmTask, job_id: int | None = None, attempt: int | None = None
         jobs.relax_commit(session)
         jobs.finish(session, job.id, job.attempt, {"rows": 0, "changed": changed})
     wake_leader(here.redis, room_only=True)
+    tell(here, datetime.now(UTC))
     return {"job_id": job.id, "state": "done", "changed": changed}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from importlib import import_module
 from typing import Any
 
@@ -16,15 +17,18 @@ import structlog
 from billiard.exceptions import TimeLimitExceeded
 from celery import signals
 from celery.exceptions import SoftTimeLimitExceeded, WorkerLostError
+from celery.states import IGNORED
 from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
+from celeryconfig import LANES, LOAD_SUFFIX
 from ingest.errors import LeaseLost
 from ingest.pipeline import jobs
 from ingest.pipeline.context import Context
 from ingest.pipeline.dead_letters import Letter, write_letter
+from ingest.pipeline.meters import TASK_TIME, TASKS
 from ingest.settings import settings
-from ingest.telemetry import setup_logs
+from ingest.telemetry import MESSAGE_HEADER, correlate, is_correlation, setup_logs
 from ingest.transport.client import client_class
 from tasks.farm_task import INFRASTRUCTURE
 
@@ -32,10 +36,14 @@ from tasks.farm_task import INFRASTRUCTURE
 LOST = (WorkerLostError, TimeLimitExceeded, SoftTimeLimitExceeded)
 #: These carry job id and attempt as positional arguments: they follow a fetch in a chain.
 LOAD_TASKS = ("tasks.normalize", "tasks.store")
+#: What a task's result may say of its job; anything else is counted by Celery's own word for it.
+STATES = ("due", "leased", "fetched", "done", "expired", "dead", "cancelled", "deferred", "failed")
 
 log = structlog.get_logger(__name__)
 
 _contexts: dict[int, Context] = {}
+#: by task id: when what runs here began
+_began_at: dict[str, float] = {}
 
 
 def context() -> Context:
@@ -49,7 +57,9 @@ def context() -> Context:
 
 @signals.setup_logging.connect
 def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
-    setup_logs(settings().tickfarm_log_format, level=loglevel or logging.INFO)
+    """Log from TICKFARM_LOG_LEVEL on; where it is not set, as Celery's `--loglevel` says."""
+    config = settings()
+    setup_logs(config.tickfarm_log_format, level=config.log_level(logging.getLevelName(loglevel or logging.INFO)))
     # "Task received" and "Task succeeded" of each message say less than our own `fetched` and `stored`.
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -83,11 +93,33 @@ def _close(**_: Any) -> None:
 @signals.task_prerun.connect
 def _bind_log_context(task_id: str, task: Any, **_: Any) -> None:
     structlog.contextvars.bind_contextvars(task_id=task_id, task=task.name)
+    told = task.request.get(MESSAGE_HEADER)
+    if is_correlation(told):
+        correlate(told)
+    _began_at[task_id] = time.monotonic()
 
 
 @signals.task_postrun.connect
-def _clear_log_context(**_: Any) -> None:
+def _clear_log_context(task_id: str, task: Any, state: str | None = None, retval: Any = None, **_: Any) -> None:
+    began_at = _began_at.pop(task_id, None)
+    if began_at is not None:
+        _measure(task, state, retval, time.monotonic() - began_at)
     structlog.contextvars.clear_contextvars()
+
+
+def _measure(task: Any, state: str | None, retval: Any, took_s: float) -> None:
+    """Count the task; `handed_on` is one that replaced itself with the next steps."""
+    queue = (task.request.delivery_info or {}).get("routing_key") or ""
+    lane = queue.removesuffix(LOAD_SUFFIX)
+    if lane not in LANES:
+        lane = "other"
+    became = retval.get("state") if isinstance(retval, dict) else None
+    if became not in STATES:
+        became = "handed_on" if state == IGNORED else (state or "unknown").lower()
+    meters = context().meters
+    meters.observe(TASK_TIME, task.name, lane, took_s=took_s)
+    meters.count(TASKS, task.name, lane, became)
+    meters.flush_if_due()
 
 
 @signals.task_failure.connect

@@ -22,6 +22,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.leader import LOOK_EVERY_S, Leader, Leadership, Message, message_kwargs
 from ingest.pipeline.terms import disabled
 from ingest.settings import settings
+from ingest.telemetry import MESSAGE_HEADER
 from tasks.farm_task import INFRASTRUCTURE
 from tasks.fetch import load_steps
 from tasks.schedule_file import ScheduleFile
@@ -104,6 +105,7 @@ class PgScheduler(Scheduler):
         self._looked_around_at = time.monotonic()
         if not self._leadership.held():
             return False
+        workers.note_look(self._context.redis)
         self._read_file()
         self._leader.refresh()
         return True
@@ -137,6 +139,7 @@ class PgScheduler(Scheduler):
 
     def _send(self, message: Message, producer: Any) -> None:
         job = message.job
+        log.debug("published", job_id=job.id, attempt=job.attempt, task=job.task, correlation_id=job.correlation)
         task_id = f"{job.id}-{job.attempt}"
         if message.is_load:
             steps = load_steps(job, size_bytes=0, ignore_result=True)
@@ -149,6 +152,7 @@ class PgScheduler(Scheduler):
             queue=job.lane,
             ignore_result=True,
             producer=producer,
+            headers={MESSAGE_HEADER: job.correlation},
             # The worker's own limits hold, so that `celery control time_limit` reaches what is sent from here.
             time_limit=None,
             soft_time_limit=None,

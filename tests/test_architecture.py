@@ -54,6 +54,7 @@ INSIDE_FUNCTIONS = {
         "ingest.market.exchanges",
     ): "pandas must not be loaded where no exchange is asked for",
     ("ingest/pipeline/context.py", "ingest.bucket"): "obstore may be absent",
+    ("ingest/pipeline/alerts.py", "apprise"): "it is for those who want to be told",
     ("ingest/transport/client.py", "ingest.transport.pooled"): "each transport is loaded only where it is chosen",
     ("ingest/transport/client.py", "ingest.transport.curl"): "pycurl may be absent",
     ("local/start.py", "celeryconfig"): "it reads the servers' addresses, which are known only once they run",

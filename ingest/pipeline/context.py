@@ -16,6 +16,7 @@ from ingest.archive import Archive, FolderArchive
 from ingest.errors import FixRequest
 from ingest.payloads import Payloads
 from ingest.pipeline.leases import LeaseKeeper
+from ingest.pipeline.meters import Meters
 from ingest.pipeline.provider_state import may_hold_connections, seed_of, sent_by
 from ingest.settings import Settings
 from ingest.transport.client import Client, open_client
@@ -90,6 +91,11 @@ class Context:
         """Return what renews the leases of running work."""
         return LeaseKeeper(self.sessions)
 
+    @cached_property
+    def meters(self) -> Meters:
+        """Return what counts the work of this process."""
+        return Meters(self.redis)
+
     def make_room(self, table: str, first: datetime, last: datetime) -> None:
         """Make the partitions rows of `[first, last]` need, in a transaction of its own. Free once they were seen."""
         # All of them: a batch may span years of which this process has only written the first and the last so far.
@@ -106,6 +112,8 @@ class Context:
     def close(self) -> None:
         """Close what was opened."""
         opened = vars(self)
+        if "meters" in opened:
+            self.meters.flush()
         if "leases" in opened:
             self.leases.close()
         if "client" in opened:
@@ -130,15 +138,17 @@ def open_archive(settings: Settings) -> Archive:
     return BucketArchive(bucket)
 
 
-def open_redis(url: str) -> Redis:
-    """Return a client with bounded waits: a dead Redis is an error within seconds, not a hang."""
+def open_redis(url: str, *, is_patient: bool = True) -> Redis:
+    """Return a client with bounded waits: a dead Redis is an error within seconds, not a hang; an impatient one asks
+    once, for two seconds.
+    """
     return Redis.from_url(
         url,
-        socket_timeout=15,
-        socket_connect_timeout=5,
+        socket_timeout=15 if is_patient else 2,
+        socket_connect_timeout=5 if is_patient else 1,
         socket_keepalive=True,
         health_check_interval=10,
-        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3),
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 3 if is_patient else 0),
     )
 
 

@@ -199,7 +199,9 @@ def _store_at_once(
         with context.sessions.begin() as session:
             outcome = _end(session, done, place)
             counts = ready.write(session)
-        return replace(outcome, stored=counts, store_s=time.monotonic() - began)
+        took_s = time.monotonic() - began
+        context.meters.stored(done.job, counts, took_s=took_s, now=datetime.now(UTC))
+        return replace(outcome, stored=counts, store_s=took_s)
     except LeaseLost:
         raise
     except Exception as error:  # noqa: BLE001 - also a parser's bug: the answers are kept, and who stores them files it

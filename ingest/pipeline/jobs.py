@@ -85,6 +85,7 @@ class NewJob:
     parent_id: int | None = None
     failures: int = 0
     error: str | None = None
+    correlation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,13 @@ class Leased:
     result: Mapping[str, Any] | None = None
     run_id: int | None = None
     options: Mapping[str, Any] | None = None
+    due_at: datetime | None = None
+    correlation_id: str | None = None
+
+    @property
+    def correlation(self) -> str:
+        """Return what names it, and what asked for it, in every log line of its work."""
+        return self.correlation_id or f"job-{self.id}"
 
     @property
     def send_options(self) -> JobOptions:
@@ -212,10 +220,9 @@ def adopt(session: Session, job: NewJob, now: datetime) -> Leased:
 
     The returned job is `done` when an earlier delivery already finished it.
     """
-    row = {"key": job.key, "task": job.task, "lane": job.lane, "kwargs": dict(job.kwargs), "due_at": job.due_at}
-    made = insert(Job).values(
-        **row, priority=job.priority, state="leased", attempt=1, started_at=now, lease_until=_lease()
-    )
+    row = {name: getattr(job, name) for name in ("key", "task", "lane", "due_at", "priority", "correlation_id")}
+    row |= {"kwargs": dict(job.kwargs), "state": "leased", "attempt": 1, "started_at": now}
+    made = insert(Job).values(**row, lease_until=_lease())
     took_over = made.on_conflict_do_update(
         index_elements=["key"],
         set_={
@@ -262,16 +269,8 @@ def finish(session: Session, job_id: int, attempt: int, result: Mapping[str, Any
 
 def put_back(session: Session, job_id: int, attempt: int, *, due_at: datetime, reason: str, is_failure: bool) -> None:
     """Return a job to `due`, for later. A wait that a provider dictates is no failure."""
-    statement = _ending(
-        *IN_FLIGHT,
-        state="due",
-        due_at=due_at,
-        lease_until=None,
-        started_at=None,
-        error=reason,
-        payload_bytes=0,
-        failures=Job.failures + int(is_failure),
-    )
+    failures = Job.failures + int(is_failure)
+    statement = _ending(*IN_FLIGHT, **_BACK, due_at=due_at, error=reason, failures=failures)
     _one(session, statement, job_id, attempt)
 
 
@@ -395,6 +394,7 @@ _MARK_FETCHED = _ending(
     started_at=None,
 )
 _TOUCH = _ending("fetched", started_at=func.now(), lease_until=_lease())
+_BACK: dict[str, Any] = {"state": "due", "lease_until": None, "started_at": None, "payload_bytes": 0}
 _OVER: dict[str, Any] = {"finished_at": func.now(), "lease_until": None, "payload_bytes": 0}
 _FINISH = _ending(*IN_FLIGHT, state="done", result=bindparam("result"), error=None, **_OVER)
 _BURY = _ending(*IN_FLIGHT, state="dead", error=bindparam("error"), **_OVER)

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -34,8 +35,11 @@ from ingest.pipeline.covered import Covered, covered
 from ingest.pipeline.gaps_windows import attempt_of
 from ingest.pipeline.jobs import Leased
 from ingest.providers.contract import Facts, Provider
+from ingest.telemetry import correlate
 from ingest.wire import Answer, Request
 from models import FetchLog
+
+log = structlog.get_logger(__name__)
 
 _LENGTH = struct.Struct(">I")
 #: A row that was refused stands for one that its window must hold, unless it comes twice or belongs to another time.
@@ -73,6 +77,7 @@ def normalize(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
         job = jobs.touch(session, job_id, attempt)
+        correlate(job.correlation)
         place = payload_place(session, job)
     with context.leases.hold(job_id, attempt):
         try:
@@ -80,7 +85,9 @@ def normalize(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
         except PayloadGone:
             return {"job_id": job_id, "rows": 0}
         context.payloads.put_batch(batch_key(job_id, str(job.payload_key)), encode(batch))
-    return {"job_id": job_id, "rows": batch.frame.height, "findings": len(batch.findings)}
+    found = {"job_id": job_id, "rows": batch.frame.height, "findings": len(batch.findings)}
+    log.info("normalized", **found)
+    return found
 
 
 def payload_place(session: Session, job: Leased) -> Place | None:

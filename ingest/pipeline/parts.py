@@ -75,6 +75,7 @@ def _child(job: Leased, part: Part, kwargs: dict[str, Any]) -> NewJob:
         run_id=job.run_id,
         options=job.options,
         parent_id=job.id,
+        correlation_id=job.correlation,
         failures=job.failures + 1 if part.failed and not part.is_dead else job.failures,
         error=str(part.error) if part.error else None,
     )

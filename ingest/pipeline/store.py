@@ -9,6 +9,7 @@ lease can't write; and the transaction waits for the disk, so that what is done 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -40,6 +41,7 @@ from ingest.pipeline.parts import Part, part_job
 from ingest.pipeline.reconcile import Arrival
 from ingest.pipeline.terms import policy_of
 from ingest.providers.contract import adjustment_of, calendar_of
+from ingest.telemetry import correlate
 from ingest.transport.retry import Policy, RetryLater, decide
 from models import Finding, Series, agreement, evidence
 from models.evidence import Stretch
@@ -59,6 +61,7 @@ def store(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
     with context.sessions.begin() as session:
         jobs.relax_commit(session)
         job = jobs.touch(session, job_id, attempt)
+        correlate(job.correlation)
         place = payload_place(session, job)
     with context.leases.hold(job_id, attempt):
         batch = _batch(context, job, place)
@@ -68,6 +71,7 @@ def store(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
                 jobs.put_back(session, job_id, attempt, due_at=now, reason="its payload is gone", is_failure=False)
             log.warning("payload_gone", job_id=job_id, payload_key=job.payload_key)
             return {"job_id": job_id, "state": "due", "reason": "its payload is gone: it will be fetched again"}
+        began = time.monotonic()
         try:
             result = _write(context, job, batch)
         except IntegrityError as error:
@@ -77,6 +81,7 @@ def store(context: Context, job_id: int, attempt: int) -> dict[str, Any]:
             result = _write(context, job, batch)
     context.payloads.drop(str(job.payload_key), batch_key(job_id, str(job.payload_key)))
     log.info("stored", job_id=job_id, **result)
+    context.meters.stored(job, result, took_s=time.monotonic() - began, now=datetime.now(UTC))
     return {"job_id": job_id, "state": "done", **result}
 
 

@@ -1,6 +1,7 @@
 """Which workers serve which lane right now, as they announce it themselves. Only the leader's feeding depends on it.
 
-Key: `tickfarm:workers` (hash, worker name -> JSON, expires a minute after the last announcement). Channel:
+Keys: `tickfarm:workers` (hash, worker name -> JSON, expires a minute after the last announcement), `tickfarm:leader`
+(string, when the leader looked around last, kept a day). Channel:
 `tickfarm:wake`: whatever finishes a job or changes what is owed publishes to it, so that the leader need not wait for
 its next look. A channel and not a list, because BLPOP's timeout is only checked ten times a second.
 """
@@ -23,6 +24,8 @@ FORGET_AFTER_S = 3 * ANNOUNCE_EVERY_S
 SWEEP_AFTER_S = 60.0
 _WORKERS = "tickfarm:workers"
 _WAKE = "tickfarm:wake"
+_LEADER = "tickfarm:leader"
+_LOOK_KEPT_S = 86_400.0
 #: what a call says: something is owed, or only that a lane has more room than before; news may follow as JSON
 _OWED, _ROOM = b"owed", b"room"
 
@@ -106,6 +109,17 @@ def spread(children: Mapping[str, int], total: int) -> dict[str, int]:
     each, odd = divmod(total, len(children))
     by_size = sorted(children, key=lambda name: (-children[name], name))
     return {name: each + int(place < odd) for place, name in enumerate(by_size)}
+
+
+def note_look(redis: Redis) -> None:
+    """Say that the leader looks around, each second. One round trip."""
+    redis.set(_LEADER, f"{time.time():.3f}", ex=int(_LOOK_KEPT_S))
+
+
+def last_look(redis: Redis) -> float | None:
+    """Return when the leader looked around last (epoch seconds); None: not within a day."""
+    raw = cast(bytes | None, redis.get(_LEADER))
+    return None if raw is None else float(raw)
 
 
 def wake_leader(redis: Redis, *, room_only: bool = False, news: News | None = None) -> None:

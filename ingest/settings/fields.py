@@ -148,6 +148,10 @@ class Settings(BaseSettings):
         embedded = JsonConfigSettingsSource(settings_cls, json_file=servers_file())
         return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls), embedded
 
+    def log_level(self, otherwise: str) -> str:
+        """Return the level that was set; where none was, this one."""
+        return self.tickfarm_log_level if "tickfarm_log_level" in self.model_fields_set else otherwise
+
     def of_provider(self, name: str) -> ProviderSettings:
         """Return what is set for a provider by itself."""
         return self.tickfarm_providers.get(name) or ProviderSettings()

@@ -49,7 +49,9 @@ def pool_key(budget: str) -> str:
 
 
 def traffic_key(provider: str) -> str:
-    """Return what the keys of a provider's traffic begin with: a hash for each 10 s, gone after 15 minutes."""
+    """Return what the keys of a provider's traffic begin with: a hash for each 10 s, gone after 15 minutes, and
+    `total`, gone 30 days after the last request.
+    """
     return f"tickfarm:traffic:{provider}:"
 
 

@@ -1,6 +1,7 @@
 -- Report how an admitted batch ended: its windows free their shares a window later, breakers and traffic are counted.
 --
--- KEYS[1]  the provider's hash   KEYS[2]  its credential's hash   KEYS[3]  prefix of the traffic counters
+-- KEYS[1]  the provider's hash   KEYS[2]  its credential's hash   KEYS[3]  prefix of the traffic counters, which go into a
+--          bucket of 10 s (health) and into their total (metrics)
 -- ARGV[1]  JSON {grant, base, dataset, probe, gens, outcomes, policy, hold_ms, why, windows: [{key, amount, per_ms,
 --          ended: [[age_ms, share], ..], told}], traffic: {field: count}, all, job}
 --          `outcomes`: s or f in the order of their ends; `ended` holds what was sent, the rest was never sent and is free;
@@ -65,9 +66,13 @@ for at, scope in ipairs({tostring(said.base), said.base .. '/' .. said.dataset})
 end
 redis.call('PEXPIRE', hash, 86400000)
 
-local bucket = KEYS[3] .. math.floor(now / 10000)
-for field, number in pairs(said.traffic) do redis.call('HINCRBY', bucket, field, number) end
+local bucket, total = KEYS[3] .. math.floor(now / 10000), KEYS[3] .. 'total'
+for field, number in pairs(said.traffic) do
+  redis.call('HINCRBY', bucket, field, number)
+  redis.call('HINCRBY', total, field, number)
+end
 redis.call('PEXPIRE', bucket, 900000)
+redis.call('PEXPIRE', total, 2592000000)
 if #said.outcomes > 0 then
   local failing = tonumber(redis.call('HGET', hash, 'failing') or '0')
   local last = string.match(said.outcomes, '(f*)$')

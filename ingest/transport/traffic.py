@@ -165,6 +165,18 @@ def look(redis: Redis, providers: Sequence[str], *, window_s: int = WINDOW_S) ->
     return found
 
 
+def totals(redis: Redis, providers: Sequence[str]) -> dict[str, Traffic]:
+    """Return all requests of each provider that were ever counted. One round trip."""
+    with redis.pipeline(transaction=False) as pipe:
+        for provider in providers:
+            pipe.hgetall(f"{traffic_key(provider)}total")
+        answers = cast(list[dict[bytes, bytes]], pipe.execute())
+    found = {provider: Traffic() for provider in providers}
+    for provider, counts in zip(providers, answers, strict=True):
+        found[provider].add({name.decode(): int(value) for name, value in counts.items()})
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class InUse:
     """How much of a window is in use, and how many batches that count in it are out now."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pytest
 
+from ingest.pipeline.workers import live_workers
 from tests.tasks.farm import Farm
 from tests.tasks.flower import flower
-from tests.tasks.load import check_done_once, owe_bars
+from tests.tasks.load import PAIRS, bars_job, check_done_once, check_stored, owe, owe_bars
 from tests.waiting import until
 
 JOBS = 60
@@ -56,3 +57,40 @@ def test_metrics_ask_for_the_password_and_the_health_check_says_nothing(watched)
 def test_no_button_works_without_the_password(watched):
     for button in ("shutdown", "pool/grow", "pool/shrink", "pool/autoscale", "queue/cancel-consumer"):
         assert watched.press(f"/api/worker/{button}/one@farm?n=1&min=1&max=2&queue=live", password=False)[0] == 401
+
+
+def test_its_rate_limit_button_says_what_to_use_instead_and_changes_nothing(watched, module_farm):
+    status, said = watched.press("/api/task/rate-limit/tasks.fetch.binance?workername=one@farm&ratelimit=1")
+    assert status == 403
+    assert "limits hold for the farm" in said
+    assert "tickfarm schedule set" in said
+    [worker] = watched.read("/api/workers?refresh=1").values()
+    assert not [task for task in worker["registered"] if "rate_limit" in task]
+
+
+def test_a_task_that_is_terminated_by_its_button_is_done_again(watched, module_farm, sandbox):
+    module_farm.empty("jobs", "dead_letters", "bars", "ledger", "fetch_log")
+    sandbox.arm("binance", "hang")
+    owe(module_farm, bars_job("ended", PAIRS[0]))
+    module_farm.wait_for("SELECT started_at IS NOT NULL FROM jobs")
+    [row] = module_farm.rows("SELECT id, attempt FROM jobs")
+    assert watched.press(f"/api/task/revoke/{row.id}-{row.attempt}?terminate=true&signal=SIGKILL")[0] == 200
+    module_farm.all_done(within_s=30)
+    assert module_farm.job("ended").attempt > 1
+    check_stored(module_farm, 60, pairs=PAIRS[:1])
+
+
+def test_a_queue_that_is_cancelled_and_added_by_its_buttons_loses_nothing(watched, module_farm, sandbox):
+    module_farm.empty("jobs", "dead_letters", "bars", "ledger", "fetch_log")
+
+    def serves(queue):
+        return any(queue in worker.queues for worker in live_workers(module_farm.context.redis))
+
+    watched.press("/api/worker/queue/cancel-consumer/one@farm?queue=backfill")
+    until(lambda: not serves("backfill"), what="the leader to be told")
+    rows = owe_bars(module_farm, jobs=4)
+    module_farm.wait_for("SELECT count(*) = 2 FROM jobs WHERE state = 'done'")
+    assert module_farm.states()["done"] == 2, "those of the lane that nobody serves wait"
+    watched.press("/api/worker/queue/add-consumer/one@farm?queue=backfill")
+    until(lambda: serves("backfill"), what="the lane to be served again")
+    check_done_once(module_farm, 4, rows)
