@@ -1,7 +1,7 @@
 """The commands about workers: who serves which lane, more children, fewer, and a worker that takes no more work.
 
-Deliberately not here: starting a worker (compose, `celery -A tasks worker`), telling it (tasks/scaling.py). What is said
-of a worker here is what it announces afterwards, never only that it was told.
+Deliberately not here: starting a worker (compose, `celery -A tasks worker`), telling it (tasks/scaling.py). What is
+said of a worker here is what it announces afterwards, never only that it was told.
 """
 
 from __future__ import annotations

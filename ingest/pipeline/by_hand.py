@@ -1,7 +1,8 @@
 """What an operator does by hand to a provider: hold it, lift that, open, close or probe its breakers.
 
-Deliberately not here: how it is asked for (commands/providers.py, dashboard/pages/providers.py). Invariant: a hold is committed to PostgreSQL before
-Redis has it, so that whatever Redis forgets, the hold is known; a breaker's state is Redis' alone.
+Deliberately not here: how it is asked for (commands/providers.py, dashboard/pages/providers.py). Invariant: a hold is
+committed to PostgreSQL before Redis has it, so that whatever Redis forgets, the hold is known; a breaker's state is
+Redis' alone.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ as the fields it was given.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from shlex import join
 from typing import Any, Final
 
@@ -71,6 +71,37 @@ def text_of(value: Any) -> str:
             return f"{value:g}"
         case _:
             return str(value)
+
+
+def fields_of_texts(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields that a form's texts mean. Raises FixRequest that names the field."""
+    return {field: _value(field, " ".join(text.split())) for field, text in texts.items()}
+
+
+def _value(field: str, text: str) -> Any:
+    if text == "" and field in _MAY_BE_NONE:
+        return None
+    kind = _KINDS.get(field)
+    try:
+        return _json_object(text) if field == "kwargs" else kind(text) if kind is not None else text
+    except ValueError:
+        raise FixRequest(f"{field}: expected a number, found: {text[:40]!r}") from None
+
+
+def _yes(text: str) -> bool:
+    return text == "True"
+
+
+#: what a field that is no text is read by
+_KINDS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "priority": int,
+    "retries": int,
+    "per_minute": int,
+    "catch_up_limit": int,
+    "expires_s": float,
+    "timeout_s": float,
+    "overlap": _yes,
+}
 
 
 def is_period(schedule: str) -> bool:

@@ -47,7 +47,8 @@ class Worker:
 
     `processes` is how many children it shall have, which the leader feeds; `children` how many there are. `held` are
     the messages it has taken, those that run (`busy`) among them. `autoscale` is the most and the fewest children it
-    gives itself, where it does.
+    gives itself, where it does. `memory_bytes` is resident in all its processes: what they share counts in each; 0 where
+    the system does not say.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Worker:
     autoscale: tuple[int, int] | None = None
     host: str = ""
     since: float = 0.0
+    pid: int = 0
+    memory_bytes: int = 0
 
     @property
     def lanes(self) -> tuple[str, ...]:
