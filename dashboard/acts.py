@@ -1,7 +1,7 @@
 """What every page that acts shares: who acts, what a form may hold, asking back, and where one lands.
 
-Deliberately not here: the acts (ingest/pipeline, tasks/scaling.py), who may (access.py). Invariant: what can't be undone
-is asked back by a page that names it, with JavaScript or without.
+Deliberately not here: the acts (ingest/pipeline, tasks/scaling.py), who may (access.py). Invariant: what can't be
+undone is asked back by a page that names it, with JavaScript or without.
 """
 
 from __future__ import annotations

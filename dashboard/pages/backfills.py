@@ -31,7 +31,7 @@ from ingest.settings import Settings
 router = APIRouter(prefix="/backfills")
 FIELDS = ("provider", "dataset", "instruments", "interval", "start", "end", "mode")
 _NEWEST = 20
-_CHOICES = {
+_CHOICES: dict[str, Any] = {
     "providers": providers.names(),
     "datasets": [one for one in DATASETS if one not in WITHOUT_HISTORY],
     "intervals": list(INTERVALS),
@@ -56,10 +56,10 @@ def show_plan(request: Request, farm: Farm, session: ReadOnly) -> Response:
         found: Plan | None = plan(session, farm.settings, ask, datetime.now(UTC))
         refuse_unusable(farm.settings, ask.provider.facts)
     except FixRequest as error:
-        values = {"error": str(error), "given": given, "plan": None, "ask": None}
+        values: dict[str, Any] = {"error": str(error), "given": given, "plan": None, "ask": None}
         return render(request, "backfill_plan.html", status=400, **values, **_CHOICES)
     commands = {verb: orders.command_of(ask, verb) for verb in ("plan", "run")}
-    shown = {"error": None, "given": given, "plan": found, "ask": ask, "commands": commands}
+    shown: dict[str, Any] = {"error": None, "given": given, "plan": found, "ask": ask, "commands": commands}
     return render(request, "backfill_plan.html", **shown, **_CHOICES)
 
 

@@ -1,7 +1,7 @@
 """Lanes and workers: what waits, who works; more children or fewer, drain a worker and put it back.
 
-Deliberately not here: what runs within a worker (Flower shows it). Invariant: a page never waits for a child to be free;
-what came of an act is what workers announce afterwards.
+Deliberately not here: what runs within a worker (Flower shows it). Invariant: a page never waits for a child to be
+free; what came of an act is what workers announce afterwards.
 """
 
 from __future__ import annotations

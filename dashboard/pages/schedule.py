@@ -195,7 +195,13 @@ def _page(
 
 
 def _form_of_new(request: Request, name: str, given: Mapping[str, str], *, error: str | None = None) -> Response:
-    values = {"name": name, "given": _texts_of({}) | dict(given), "error": error, "form": FIELDS, "lanes": lanes()}
+    values: dict[str, Any] = {
+        "name": name,
+        "given": _texts_of({}) | dict(given),
+        "error": error,
+        "form": FIELDS,
+        "lanes": lanes(),
+    }
     return render(request, "entry_new.html", status=400 if error else 200, **values)
 
 

@@ -47,8 +47,7 @@ class Worker:
 
     `processes` is how many children it shall have, which the leader feeds; `children` how many there are. `held` are
     the messages it has taken, those that run (`busy`) among them. `autoscale` is the most and the fewest children it
-    gives itself, where it does. `memory_bytes` is resident in all its processes: what they share counts in each; 0 where
-    the system does not say.
+    gives itself, where it does. `memory_bytes` is resident in all its processes, what they share in each; 0: not known.
     """
 
     name: str
