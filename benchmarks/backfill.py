@@ -22,6 +22,7 @@ from benchmarks.pages import PAIRS
 from benchmarks.stage import Stage, context_of, listens, number, running, running_farm, stage, until
 from ingest import providers
 from ingest.pipeline import backfill
+from ingest.pipeline.audit import By
 from ingest.pipeline.backfill_plan import check_ask
 from ingest.pipeline.backfill_status import progress_of
 from ingest.pipeline.workers import wake_leader
@@ -95,7 +96,7 @@ def _work_off(where: Stage, instruments: tuple[str, ...], days: int) -> float:
     with context_of(where) as context:
         ask = check_ask(context.settings, providers.get("binance"), "bars", instruments, now=now, **window)  # type: ignore[arg-type]
         with context.sessions.begin() as session:
-            order, _ = backfill.run(session, context.settings, ask, by="benchmark", now=now)
+            order, _ = backfill.run(session, context.settings, ask, by=By("benchmark", "command"), now=now)
         ordered_at = datetime.now(UTC)
         wake_leader(context.redis)
         with closing(where.database()) as connection, connection.cursor() as cursor:

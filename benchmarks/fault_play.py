@@ -21,6 +21,7 @@ from benchmarks.fault_table import ILL, ILL_INSTRUMENTS, INTERVAL, Scenario, Sta
 from benchmarks.fault_verdict import Day, healthy_s, jobs_by_state, judge, p95_ms, reported
 from ingest import providers
 from ingest.pipeline import dead_letters
+from ingest.pipeline.audit import By
 from ingest.pipeline.follow import JOB_ROWS, plan_history
 from models import DeadLetter
 
@@ -185,7 +186,9 @@ def _requeue(ground: Ground) -> int:
         task = f"tasks.fetch.{ILL}"
         ids = session.scalars(select(DeadLetter.id).where(DeadLetter.state == "open", DeadLetter.task == task)).all()
         for one in ids:
-            dead_letters.requeue(session, one, lane="backfill", now=datetime.now(UTC))
+            dead_letters.requeue(
+                session, one, lanes=("backfill",), now=datetime.now(UTC), by=By("benchmark", "command")
+            )
     ground.owed()
     return len(ids)
 

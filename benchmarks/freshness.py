@@ -34,6 +34,7 @@ from benchmarks.stage import context_of, number, running_farm, stage, until
 from celeryconfig import LANES
 from ingest import providers
 from ingest.pipeline import schedule_edits
+from ingest.pipeline.audit import By
 from ingest.pipeline.context import Context
 from ingest.pipeline.entries import FETCH_PREFIX
 from ingest.pipeline.follow import JOB_ROWS, plan_history
@@ -153,7 +154,9 @@ class Play:
         names = schedule_edits.Names(LANES, [f"{FETCH_PREFIX}{provider}" for _, provider, _ in LIVE.values()])
         with self.context.sessions.begin() as session:
             for name in LIVE:
-                schedule_edits.edit(session, name, {"enabled": is_on}, names, datetime.now(UTC))
+                schedule_edits.edit(
+                    session, name, {"enabled": is_on}, names, datetime.now(UTC), by=By("benchmark", "command")
+                )
         time.sleep(2.5)
         return datetime.now(UTC)
 

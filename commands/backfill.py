@@ -5,9 +5,7 @@ Deliberately not here: resuming. What is owed lies in PostgreSQL, and a farm tha
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from commands.terminal import (
     Interval,
     Json,
     Provider,
+    by,
     check_listed_names,
     err,
     open_context,
@@ -87,7 +86,7 @@ def run(
     refuse_unusable(context.settings, ask.provider.facts)
     check_listed_names(context, ask.provider, ask.instruments)
     with context.sessions.begin() as session:
-        number, found = orders.run(session, context.settings, ask, by=_account(), now=now)
+        number, found = orders.run(session, context.settings, ask, by=by(), now=now)
     _print_plan(ask, found, as_json=as_json, number=number)
     if number is None:
         err.print("nothing of it is missing: nothing is ordered")
@@ -129,7 +128,7 @@ def cancel(number: OrderId) -> None:
     """Cancel one: what has not begun and nobody else waits for is not fetched; what is stored stays."""
     context = open_context()
     with context.sessions.begin() as session:
-        count = orders.cancel(session, number, datetime.now(UTC))
+        count = orders.cancel(session, number, datetime.now(UTC), by=by())
     out.print(f"backfill {number} is cancelled; {count} jobs had not begun")
     wake(context)
 
@@ -157,14 +156,6 @@ def _ask(
         mode=mode,
         now=now,
     )
-
-
-def _account() -> str:
-    """Return who orders: an account's name, or its number where it has none (a container)."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())
 
 
 def _print_plan(ask: Ask, found: Plan, *, as_json: bool, number: int | None = None) -> None:

@@ -13,13 +13,14 @@ from typing import Annotated
 
 import typer
 
-from commands.terminal import FINDINGS, OK, Json, err, lanes, open_context, out, print_json
+from commands.terminal import FINDINGS, OK, Json, err, open_context, out, print_json
 from ingest import providers
 from ingest.errors import UnknownName
 from ingest.pipeline.events import Event, Listener, newest_events
 from ingest.pipeline.health_figures import farm_report
 from local.shown import plain
 from local.shown_health import event_line, event_row, health_row, health_table, verdict_lines
+from tasks.known import lanes
 
 health = typer.Typer()
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.terminal import FAILED, Json, err, lanes, open_context, out, print_json, wake
+from commands.terminal import FAILED, Json, err, open_context, out, print_json, wake
 from ingest import providers
 from ingest.errors import FixRequest, UnknownName
 from ingest.pipeline import jobs as pipeline
@@ -19,6 +19,7 @@ from ingest.pipeline.job_views import JobView, list_jobs, show_job
 from local.shown_jobs import failures_table, fetches_table, job_table, jobs_table
 from models import Base
 from models.jobs import STATES
+from tasks.known import lanes
 
 JobId = Annotated[int, typer.Argument(min=1, max=2**63 - 1, help="the job's number, from `tickfarm jobs ls`")]
 JobIds = Annotated[list[int], typer.Argument(min=1, max=2**63 - 1, help="jobs' numbers, from `tickfarm jobs ls`")]

@@ -13,14 +13,13 @@ import typer
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
-from commands.terminal import Json, Provider, err, open_context, out, print_json, wake
+from commands.terminal import Json, Provider, by, err, open_context, out, print_json, wake
 from ingest import providers as provider_files
 from ingest.errors import FixRequest
 from ingest.pipeline import by_hand
 from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.entries import duration_s
 from ingest.pipeline.health_figures import ProviderReport, provider_reports
-from ingest.pipeline.terms import refuse_unusable
 from local.shown import one_line
 from local.shown_health import provider_row, providers_table
 
@@ -67,12 +66,11 @@ def _enable(text: str | None, *, is_enabled: bool) -> None:
         raise FixRequest("name the provider: tickfarm providers enable NAME")
     context, name = open_context(), provider_files.name_of(text)
     if not is_enabled:
-        by_hand.hold(context, name, None, "disabled", datetime.now(UTC))
+        by_hand.disable(context, name, datetime.now(UTC), by=by())
         out.print(f"{name} is disabled: it is asked nothing until `tickfarm providers enable {name}`", soft_wrap=True)
         return
-    refuse_unusable(context.settings, provider_files.get(name).facts)
-    lifted, _ = by_hand.lift(context, name, everything=False, now=datetime.now(UTC))
-    out.print(f"{name} is enabled" if lifted else f"{name} was not disabled")
+    was_held = by_hand.enable(context, name, datetime.now(UTC), by=by())
+    out.print(f"{name} is enabled" if was_held else f"{name} was not disabled")
     wake(context)
 
 
@@ -85,7 +83,7 @@ def hold_provider(
     """Ask a provider nothing, for so long or until it is lifted. Its jobs wait."""
     context = open_context()
     for_s = None if for_ is None else _seconds(for_)
-    event = by_hand.hold(context, provider, for_s, reason, datetime.now(UTC))
+    event = by_hand.hold(context, provider, for_s, reason, datetime.now(UTC), by=by())
     until = "until `tickfarm lift` ends it" if event.until is None else f"until {event.until:%Y-%m-%d %H:%M:%S} UTC"
     out.print(f"{provider} is asked nothing {until}", soft_wrap=True)
 
@@ -97,7 +95,7 @@ def lift_provider(
 ) -> None:
     """Ask a provider again: end what holds it by hand."""
     context = open_context()
-    lifted, left = by_hand.lift(context, provider, everything=all_, now=datetime.now(UTC))
+    lifted, left = by_hand.lift(context, provider, everything=all_, now=datetime.now(UTC), by=by())
     for hold in left:
         until = "for ever" if hold.until is None else f"until {hold.until:%Y-%m-%d %H:%M:%S} UTC"
         err.print(f"{provider} still asks to be left alone {until}: {hold.reason} (--all)", soft_wrap=True)
@@ -109,10 +107,7 @@ def lift_provider(
 @breaker.command("open")
 def open_breaker(provider: Provider, for_: For = "10m") -> None:
     """Leave a provider alone; then it is probed, and used again if it answers."""
-    for_s = _seconds(for_ or "10m")
-    if for_s > by_hand.LONGEST_OPEN_S:
-        raise FixRequest(f"a breaker is open for a day at most, given: {for_}; for longer: `tickfarm hold {provider}`")
-    _switch(provider, "open", for_s)
+    _switch(provider, "open", _seconds(for_ or "10m"))
 
 
 @breaker.command("close")
@@ -129,7 +124,7 @@ def probe_breaker(provider: Provider) -> None:
 
 def _switch(provider: str, action: Literal["open", "close", "probe"], for_s: float = 0.0) -> None:
     context = open_context()
-    done = by_hand.switch(context, provider, action, for_s)
+    done = by_hand.switch(context, provider, action, for_s, by=by())
     for line in done:
         out.print(line, soft_wrap=True)
     if not done:

@@ -6,7 +6,6 @@ A change is taken up by beat within two seconds, without a restart; what is said
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,16 +13,16 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.terminal import Json, err, lanes, open_context, out, print_json, wake
+from commands.terminal import Json, by, err, open_context, out, print_json, wake
 from ingest.errors import FixRequest, UnknownName
 from ingest.pipeline import pace, schedule_edits
-from ingest.pipeline.entries import Entry, EntrySpec, in_words
+from ingest.pipeline.entries import Entry, in_words
+from ingest.pipeline.entry_options import OPTIONS, fields_of
 from ingest.pipeline.exchange import limits_now
 from ingest.pipeline.runs import KEPT_RUNS, history
 from ingest.pipeline.schedule import followed_of, kind_of
-from ingest.pipeline.schedule_edits import Names
 from local.shown_schedule import entries_table, entry_row, load_row, loads_table, run_row, runs_table
-from tasks import app as celery_app
+from tasks.known import lanes, names
 
 schedule = typer.Typer(no_args_is_help=True, help="What runs when: list, add, change, pause, run now, look back.")
 
@@ -87,13 +86,13 @@ def show_load(as_json: Json = False) -> None:
 def _add(name: str, fields: dict[str, Any]) -> None:
     given = {field: value for field, value in fields.items() if value is not None}
     with open_context().sessions.begin() as session:
-        entry = schedule_edits.add(session, name, given, _names(), datetime.now(UTC))
+        entry = schedule_edits.add(session, name, given, names(), datetime.now(UTC), by=by())
     _say(name, entry)
 
 
 def _set(name: str, fields: dict[str, Any]) -> None:
     if not fields:
-        accepted = ", ".join(f"--{option.replace('_', '-')}" for option in _OPTIONS)
+        accepted = ", ".join(f"--{option.replace('_', '-')}" for option in OPTIONS)
         raise FixRequest(f"nothing to change is given; accepted: {accepted}")
     _change(name, fields)
 
@@ -122,7 +121,7 @@ def _declare(command: str, summary: str, act: Callable[[str, dict[str, Any]], No
         catch_up_limit: CatchUpLimit = None,
         window: Window = None,
     ) -> None:
-        act(name, _fields(locals()))
+        act(name, fields_of(locals()))
 
 
 _declare("add", "Add an entry. It needs a task and a cadence (--every or --cron).", _add)
@@ -145,7 +144,7 @@ def resume_entry(name: Name) -> None:
 def remove_entry(name: Name) -> None:
     """Stop an entry for good; one of the file comes back by `reset` only."""
     with open_context().sessions.begin() as session:
-        schedule_edits.remove(session, name)
+        schedule_edits.remove(session, name, by=by())
     out.print(f"{name} is removed")
 
 
@@ -153,7 +152,7 @@ def remove_entry(name: Name) -> None:
 def reset_entry(name: Name) -> None:
     """Forget what was changed by command: what beat_schedule.py says counts again."""
     with open_context().sessions.begin() as session:
-        schedule_edits.reset(session, name, datetime.now(UTC))
+        schedule_edits.reset(session, name, datetime.now(UTC), by=by())
     out.print(f"{name} is as the file has it")
 
 
@@ -162,7 +161,7 @@ def run_entry(name: Name) -> None:
     """Owe an entry's work now, paused or not."""
     context = open_context()
     with context.sessions.begin() as session:
-        run, count = schedule_edits.run_now(session, name, _names(), datetime.now(UTC))
+        run, count = schedule_edits.run_now(session, name, names(), datetime.now(UTC), by=by())
     out.print(f"{name} runs now: run {run}, {count} job{'s' if count != 1 else ''}")
     wake(context)
 
@@ -175,10 +174,10 @@ def show_history(
 ) -> None:
     """Show an entry's last runs: when, how long, how many rows, how it ended."""
     with open_context().sessions() as session:
-        names = schedule_edits.known(session)
+        known = schedule_edits.known(session)
         rows = [run_row(run) for run in history(session, name, limit=limit)]
-    if not rows and name not in names:
-        raise UnknownName("schedule entry", name, names)
+    if not rows and name not in known:
+        raise UnknownName("schedule entry", name, known)
     if as_json:
         print_json(rows)
     elif rows:
@@ -187,59 +186,9 @@ def show_history(
         err.print(f"{name} has not run yet")
 
 
-#: option -> the entry's field
-_OPTIONS = {
-    "task": "task",
-    "every": "schedule",
-    "cron": "schedule",
-    "timezone": "timezone",
-    "offset": "offset",
-    "kwargs": "kwargs",
-    "lane": "lane",
-    "priority": "priority",
-    "expires": "expires_s",
-    "timeout": "timeout_s",
-    "retries": "retries",
-    "per_minute": "per_minute",
-    "after": "after",
-    "overlap": "overlap",
-    "catch_up": "catch_up",
-    "catch_up_limit": "catch_up_limit",
-    "window": "window",
-}
-#: Fields that an empty text takes away.
-_MAY_BE_NONE = {name for name, field in EntrySpec.model_fields.items() if field.default is None}
-
-
-def _fields(options: dict[str, Any]) -> dict[str, Any]:
-    """Return what was given as an entry's fields."""
-    if options["every"] is not None and options["cron"] is not None:
-        raise FixRequest("give --every or --cron, not both")
-    fields = {field: options[one] for one, field in _OPTIONS.items() if options[one] is not None}
-    fields = {name: None if value == "" and name in _MAY_BE_NONE else value for name, value in fields.items()}
-    if isinstance(fields.get("kwargs"), str):
-        fields["kwargs"] = _json_object(fields["kwargs"])
-    return fields
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise FixRequest(f"--kwargs is no JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise FixRequest('--kwargs must be a JSON object like {"dataset": "quotes"}')
-    return found
-
-
-def _names() -> Names:
-    celery_app.loader.import_default_modules()
-    return Names(lanes(), celery_app.tasks)
-
-
 def _change(name: str, fields: dict[str, Any]) -> None:
     with open_context().sessions.begin() as session:
-        entry = schedule_edits.edit(session, name, fields, _names(), datetime.now(UTC))
+        entry = schedule_edits.edit(session, name, fields, names(), datetime.now(UTC), by=by())
     _say(name, entry)
 
 

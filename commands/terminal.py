@@ -5,7 +5,9 @@ Deliberately not here: what is printed (local/shown.py) and what any command doe
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, NoReturn
@@ -16,13 +18,13 @@ from redis.exceptions import RedisError
 from ingest import providers
 from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
 from ingest.pipeline import workers
+from ingest.pipeline.audit import By
 from ingest.pipeline.context import Context
 from ingest.pipeline.instruments import check_listed
 from ingest.pipeline.terms import check_settings
 from ingest.providers.contract import Provider as ProviderFile
 from ingest.settings import settings
 from local.shown import console, plain
-from tasks import app as celery_app
 
 OK, FAILED, USAGE, FINDINGS, CREDENTIALS = 0, 1, 2, 3, 4
 #: Calls by hand are served by this lane.
@@ -47,9 +49,12 @@ Interval = Annotated[str | None, typer.Option(help="a bar's width: 1m .. 1d")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
-def lanes() -> list[str]:
-    """Return the lanes there are. Raises the settings' own errors, which is why nobody asks at import."""
-    return [queue.name for queue in celery_app.conf.task_queues if not queue.name.endswith(".load")]
+def by() -> By:
+    """Return who acts: an account's name, or its number where it has none (a container)."""
+    try:
+        return By(getpass.getuser(), "command")
+    except (KeyError, OSError):
+        return By(str(os.getuid()), "command")
 
 
 def open_context() -> Context:

@@ -1,26 +1,23 @@
 """The commands about workers: who serves which lane, more children, fewer, and a worker that takes no more work.
 
-Deliberately not here: starting a worker (compose, `celery -A tasks worker`). What a worker does with a command is
-tasks/control.py; what is said of it here is what it announces afterwards, never only that it was told.
+Deliberately not here: starting a worker (compose, `celery -A tasks worker`), telling it (tasks/scaling.py). What is
+said of a worker here is what it announces afterwards, never only that it was told.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from redis import Redis
 
-from commands.terminal import Json, err, fail, lanes, open_context, out, print_json
-from ingest.errors import FixRequest, UnknownName
-from ingest.pipeline.workers import Worker, live_workers, spread
+from commands.terminal import Json, by, err, fail, open_context, out, print_json
+from ingest.pipeline.workers import live_workers
 from local.shown_workers import worker_row, workers_table
-from tasks import app as celery_app
+from tasks import scaling
 
-#: A worker answers within milliseconds, unless its machine is very busy.
-ANSWER_S = 10.0
 #: A child is busy for 90 s at most, the time limit of a task.
 WAIT_S = 120.0
 _POLL_S = 0.1
@@ -50,13 +47,8 @@ def scale_lane(
     timeout: Timeout = WAIT_S,
 ) -> None:
     """Give a lane this many child processes, spread evenly over its workers. It lasts until they are restarted."""
-    redis = open_context().redis
-    serving = _serving(redis, lane, children)
-    goal = spread({worker.name: worker.processes for worker in serving}, children)
-    for worker in serving:
-        more = goal[worker.name] - worker.processes
-        if more:
-            _tell(worker.name, "pool_grow" if more > 0 else "pool_shrink", n=abs(more))
+    context = open_context()
+    redis, goal = context.redis, scaling.scale(context, lane, children, by=by())
 
     def reached() -> bool:
         now = {worker.name: worker.children for worker in live_workers(redis)}
@@ -78,9 +70,8 @@ def drain_worker(
     timeout: Timeout = WAIT_S,
 ) -> None:
     """Let a worker finish what it has begun and take no more; `tickfarm workers resume` puts it back."""
-    redis = open_context().redis
-    worker = _find(redis, name)
-    _tell(name, "drain")
+    context = open_context()
+    redis, worker = context.redis, scaling.drain(context, name, by=by())
     if not _wait(lambda: _is_drained(redis, name), timeout):
         left = next((one.held for one in live_workers(redis) if one.name == name), 0)
         fail(f"{name} takes no more work but still has {left} messages after {timeout:g} s; drain it again to wait on")
@@ -90,8 +81,8 @@ def drain_worker(
     if not stop:
         out.print(f"{name} is drained: nothing runs there. Put it back with: tickfarm workers resume {name}")
         return
-    celery_app.control.broadcast("shutdown", destination=[name])
-    if not _wait(lambda: name not in {one.name for one in live_workers(redis)}, ANSWER_S):
+    scaling.stop(context, name, by=by())
+    if not _wait(lambda: name not in {one.name for one in live_workers(redis)}, scaling.ANSWER_S):
         fail(f"{name} is drained, but does not leave")
     out.print(f"{name} is drained and leaves")
 
@@ -99,55 +90,12 @@ def drain_worker(
 @workers.command("resume")
 def resume_worker(name: Name) -> None:
     """Let a drained worker take work again."""
-    redis = open_context().redis
-    _find(redis, name)
-    _tell(name, "resume")
-    if not _wait(lambda: any(one.name == name and not one.draining for one in live_workers(redis)), ANSWER_S):
+    context = open_context()
+    redis = context.redis
+    scaling.resume(context, name, by=by())
+    if not _wait(lambda: any(one.name == name and not one.draining for one in live_workers(redis)), scaling.ANSWER_S):
         fail(f"{name} was told to take work again, but does not say that it does")
     out.print(f"{name} takes work again")
-
-
-def _serving(redis: Redis, lane: str, children: int) -> list[Worker]:
-    """Return the workers of a lane that can be scaled to this many children together, or say why not."""
-    if lane not in lanes():
-        raise UnknownName("lane", lane, lanes())
-    serving = [worker for worker in live_workers(redis) if lane in worker.lanes and not worker.draining]
-    if not serving:
-        fail(f"no worker serves the {lane} lane: start one first")
-    for worker in serving:
-        if worker.autoscale is not None:
-            most, fewest = worker.autoscale
-            how = f"celery -A tasks control --destination {worker.name} autoscale MAX MIN"
-            raise FixRequest(f"{worker.name} scales itself ({fewest} to {most} children); change that with: {how}")
-    if children < len(serving):
-        names = ", ".join(worker.name for worker in serving)
-        raise FixRequest(
-            f"{lane} has {len(serving)} workers ({names}) with a child each at least: "
-            "stop one first, with `tickfarm workers drain NAME --stop`"
-        )
-    return serving
-
-
-def _find(redis: Redis, name: str) -> Worker:
-    """Return the worker of that name, or say who is there."""
-    found = live_workers(redis)
-    for worker in found:
-        if worker.name == name:
-            return worker
-    there = ", ".join(worker.name for worker in found) or "none"
-    raise FixRequest(f"no worker is named {name!r}; there are: {there}")
-
-
-def _tell(name: str, command: str, **arguments: Any) -> None:
-    """Send a worker a command and read its answer; leave with what it says against it."""
-    answers = celery_app.control.broadcast(
-        command, arguments=arguments, destination=[name], reply=True, limit=1, timeout=ANSWER_S
-    )
-    if not answers:
-        fail(f"{name} does not answer: is it stopped, or its machine overloaded?")
-    answer = answers[0][name]
-    if "ok" not in answer:
-        fail(f"{name} refuses: {answer.get('error', answer)}")
 
 
 def _is_drained(redis: Redis, name: str) -> bool:

@@ -37,7 +37,7 @@ def render(
 @cache
 def _templates() -> Jinja2Templates:
     templates = Jinja2Templates(directory=_FOLDER)
-    templates.env.filters |= {"utc": utc, "ago": ago}
+    templates.env.filters |= {"utc": utc, "ago": ago, "span": span, "size": size}
     return templates
 
 
@@ -57,3 +57,21 @@ def ago(moment: datetime | None, now: datetime) -> str:
         if abs(seconds) >= size or size == 1
     )
     return f"{amount} ago" if seconds >= 0 else f"in {amount}"
+
+
+def span(seconds: float) -> str:
+    """Return a time in two units at most: `3 d 4 h`, `2 h 5 min`, `1 h`, `45 s`."""
+    whole = round(seconds)
+    for unit, width, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= width:
+            rest = whole % width // part
+            return f"{whole // width} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{whole} s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in its largest unit: `1.5 MB`."""
+    for unit, width in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= width:
+            return f"{count / width:,.1f} {unit}"
+    return f"{count:.0f} B"

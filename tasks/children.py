@@ -36,6 +36,11 @@ class Children:
         pool = self._consumer.pool._pool
         return sum(child.exitcode is None for child in pool._pool)
 
+    @property
+    def pids(self) -> list[int]:
+        """Return their numbers."""
+        return [child.pid for child in self._consumer.pool._pool._pool if child.exitcode is None]
+
     def grow(self, count: int) -> None:
         """Add children, at once. Those that were to go but had not yet stay."""
         kept = min(count, self._too_many)

@@ -6,8 +6,11 @@ announced again, though its timers go on while it waits for what runs.
 
 from __future__ import annotations
 
+import os
 import socket
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -51,6 +54,8 @@ class Presence:
             autoscale=(scaler.max_concurrency, scaler.min_concurrency) if scaler else None,
             host=socket.gethostname(),
             since=self._since,
+            pid=os.getpid(),
+            memory_bytes=_resident_bytes([os.getpid(), *self._consumer.children.pids]),
         )
         try:
             workers.announce(self._redis, entry)
@@ -63,6 +68,17 @@ class Presence:
             workers.wake_leader(self._redis)
         except RedisError as error:
             log.warning("leader_not_woken", error=str(error))
+
+
+def _resident_bytes(pids: Iterable[int]) -> int:
+    """Return what these processes hold in memory, as Linux counts it; 0 elsewhere."""
+    pages = 0
+    for pid in pids:
+        try:
+            pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        except (OSError, IndexError):  # a child that has just ended
+            continue
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 @signals.worker_ready.connect

@@ -44,6 +44,14 @@ def write_down(
     session.add(entry)
 
 
+def acts_on(session: Session, command: str, subject: str | None = None, *, limit: int) -> Sequence[AuditEntry]:
+    """Return the newest acts of a command (`schedule`: all that begin so), on one subject if given, newest first."""
+    query = select(AuditEntry).where(AuditEntry.act.startswith(f"{command} ", autoescape=True))
+    if subject is not None:
+        query = query.where(AuditEntry.subject == subject)
+    return session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)).all()
+
+
 def newest_acts(session: Session, *, limit: int, before_id: int | None = None) -> Sequence[AuditEntry]:
     """Return the newest acts, newest first; `before_id`: those before that one."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)

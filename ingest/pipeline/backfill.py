@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
+from shlex import join
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from ingest.errors import FixRequest
+from ingest.pipeline.audit import By, write_down
 from ingest.pipeline.backfill_chunks import Chunk
 from ingest.pipeline.backfill_plan import Ask, Plan, add, complete, each_series
 from ingest.pipeline.entries import FETCH_PREFIX
@@ -56,7 +58,7 @@ _CANCEL = text("""
 """)
 
 
-def run(session: Session, config: Settings, ask: Ask, *, by: str, now: datetime) -> tuple[int | None, Plan]:
+def run(session: Session, config: Settings, ask: Ask, *, by: By, now: datetime) -> tuple[int | None, Plan]:
     """Record the order and owe its jobs on the backfill lane, newest first; return its id, None where nothing is to do.
 
     What a job that is not over will bring is not owed again: that job belongs to this order as well.
@@ -71,7 +73,7 @@ def run(session: Session, config: Settings, ask: Ask, *, by: str, now: datetime)
         start_at=ask.start,
         end_at=ask.end,
         mode=ask.mode,
-        ordered_by=by,
+        ordered_by=by.actor,
     )
     session.add(order)
     session.flush()
@@ -88,10 +90,20 @@ def run(session: Session, config: Settings, ask: Ask, *, by: str, now: datetime)
     complete(session, config, ask, found, now)
     order.jobs, order.days = found.jobs + found.shared_jobs, found.days
     order.requests, order.weight, order.rows = found.requests, found.weight, found.rows
+    owed_now = {"jobs": order.jobs, "days": order.days, "requests": order.requests}
+    write_down(session, by, command_of(ask), f"backfill {order.id}", after=owed_now)
     return order.id, found
 
 
-def cancel(session: Session, backfill_id: int, now: datetime) -> int:
+def command_of(ask: Ask, verb: str = "run") -> str:
+    """Return the command that gives this order (`plan`: that says what it would take)."""
+    words = ["backfill", verb, ask.provider.facts.name, ask.dataset, *ask.instruments]
+    words += ["--start", f"{ask.start:%Y-%m-%dT%H:%M}", "--end", f"{ask.end:%Y-%m-%dT%H:%M}"]
+    words += ["--interval", ask.interval] if ask.interval else []
+    return join(words + (["--mode", ask.mode] if ask.mode != "missing" else []))
+
+
+def cancel(session: Session, backfill_id: int, now: datetime, *, by: By) -> int:
     """Cancel an order and those of its jobs that have not begun and no other order waits for; return how many.
 
     Jobs that were owed before any order stay, and what runs ends. Raises FixRequest where there is nothing to cancel.
@@ -103,7 +115,10 @@ def cancel(session: Session, backfill_id: int, now: datetime) -> int:
         raise FixRequest(f"backfill {backfill_id} is cancelled already")
     order.cancelled_at = now
     session.flush()
-    return int(session.execute(_CANCEL, {"backfill": backfill_id}).scalar_one())
+    count = int(session.execute(_CANCEL, {"backfill": backfill_id}).scalar_one())
+    after = {"cancelled": True, "jobs_not_begun": count}
+    write_down(session, by, f"backfill cancel {backfill_id}", f"backfill {backfill_id}", after=after)
+    return count
 
 
 def find(session: Session, backfill_id: int) -> Backfill:

@@ -1,7 +1,8 @@
 """What an operator does by hand to a provider: hold it, lift that, open, close or probe its breakers.
 
-Deliberately not here: how it is asked for (commands/providers.py). Invariant: a hold is committed to PostgreSQL before
-Redis has it, so that whatever Redis forgets, the hold is known; a breaker's state is Redis' alone.
+Deliberately not here: how it is asked for (commands/providers.py, dashboard/pages/providers.py). Invariant: a hold is
+committed to PostgreSQL before Redis has it, so that whatever Redis forgets, the hold is known; a breaker's state is
+Redis' alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from shlex import quote
 from typing import Final, Literal
 
 from sqlalchemy import func, select
@@ -18,11 +20,13 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.errors import FixRequest
 from ingest.pipeline import events, provider_state
+from ingest.pipeline.audit import By, write_down
 from ingest.pipeline.context import Context
+from ingest.pipeline.entries import duration_text
 from ingest.pipeline.events import Event
 from ingest.pipeline.exchange import endpoint_of
 from ingest.pipeline.provider_state import EVERY_POOL
-from ingest.pipeline.terms import terms_of
+from ingest.pipeline.terms import refuse_unusable, terms_of
 from ingest.transport.gate import Hold
 from ingest.transport.traffic import look
 from models import ProviderHold
@@ -35,7 +39,7 @@ LONGEST_HOLD_S: Final = 3_650 * 86_400.0
 Action = Literal["open", "close", "probe"]
 
 
-def hold(context: Context, provider: str, for_s: float | None, reason: str, now: datetime) -> Event:
+def hold(context: Context, provider: str, for_s: float | None, reason: str, now: datetime, *, by: By) -> Event:
     """Hold a provider, whatever the credential, for so long or (None) until somebody lifts it; return the event.
 
     It takes the place of what was held by hand before. Raises FixRequest for a time or a reason that is none.
@@ -45,6 +49,26 @@ def hold(context: Context, provider: str, for_s: float | None, reason: str, now:
         raise FixRequest("a hold needs a reason: --reason 'their maintenance'")
     if for_s is not None and for_s > LONGEST_HOLD_S:
         raise FixRequest("a hold is for ten years at most; without --for it lasts until it is lifted")
+    span = "" if for_s is None else f" --for {duration_text(for_s)}"
+    return _hold(context, provider, for_s, reason, now, by, f"hold {provider}{span} --reason {quote(reason.strip())}")
+
+
+def disable(context: Context, provider: str, now: datetime, *, by: By) -> Event:
+    """Use a provider no more, until it is enabled; return the event."""
+    providers.get(provider)
+    return _hold(context, provider, None, "disabled", now, by, f"providers disable {provider}")
+
+
+def enable(context: Context, provider: str, now: datetime, *, by: By) -> bool:
+    """Use a provider again; return whether it was held by hand. Raises FixRequest for one that can't be used."""
+    refuse_unusable(context.settings, providers.get(provider).facts)
+    asked = f"providers enable {provider}"
+    return bool(_lift(context, provider, everything=False, now=now, by=by, asked=asked)[0])
+
+
+def _hold(
+    context: Context, provider: str, for_s: float | None, reason: str, now: datetime, by: By, asked: str
+) -> Event:
     until = None if for_s is None else now + timedelta(seconds=for_s)
     said = f"by hand: {reason.strip()}"
     event = Event(provider, "hold", "free", "held", until=until, reason=said)
@@ -57,16 +81,25 @@ def hold(context: Context, provider: str, for_s: float | None, reason: str, now:
             )
         )
         events.write_events(session, [event])
+        held = {"held": True, "until": None if until is None else until.isoformat()}
+        write_down(session, by, asked, provider, reason=reason.strip(), after=held)
     context.gate.hold(provider, Hold(math.inf if for_s is None else for_s, said))
     events.publish(context.redis, [event])
     return event
 
 
 def lift(
-    context: Context, provider: str, *, everything: bool, now: datetime
+    context: Context, provider: str, *, everything: bool, now: datetime, by: By
 ) -> tuple[Sequence[ProviderHold], Sequence[ProviderHold]]:
     """End what holds a provider by hand, with `everything` also what it asked for itself; return both: ended, left."""
     providers.get(provider)
+    asked = f"lift {provider}{' --all' if everything else ''}"
+    return _lift(context, provider, everything=everything, now=now, by=by, asked=asked)
+
+
+def _lift(
+    context: Context, provider: str, *, everything: bool, now: datetime, by: By, asked: str
+) -> tuple[Sequence[ProviderHold], Sequence[ProviderHold]]:
     with context.sessions.begin() as session:
         lasting = _lasting(session, provider, now)
         ended = [one for one in lasting if everything or one.kind == "manual"]
@@ -78,6 +111,8 @@ def lift(
             for one in ended
         ]
         events.write_events(session, done)
+        before, after = ({"holds": [one.reason for one in some]} for some in ([*ended, *left], left))
+        write_down(session, by, asked, provider, before=before, after=after)
     pools = {one.pool for one in ended} - {EVERY_POOL}
     if everything:  # a wait of seconds has no row
         pools.add(endpoint_of(context, providers.get(provider).facts, "").pool)
@@ -86,13 +121,18 @@ def lift(
     return ended, left
 
 
-def switch(context: Context, provider: str, action: Action, for_s: float = 0.0) -> list[str]:
+def switch(context: Context, provider: str, action: Action, for_s: float = 0.0, *, by: By) -> list[str]:
     """Open, close or probe all breakers of a provider; return what came of it, a line each, none where nothing did."""
     facts = providers.get(provider).facts
+    if for_s > LONGEST_OPEN_S:
+        raise FixRequest(f"a breaker is open for a day at most; for longer: `tickfarm hold {provider}`")
     bases = terms_of(context.settings, facts, has_key=False).bases
     changes = context.gate.switch(provider, action, bases=len(bases), for_s=for_s)
     with context.sessions.begin() as session:
         provider_state.record(session, provider, changes)
+        span = f" --for {duration_text(for_s)}" if action == "open" else ""
+        before, after = ({one.scope: getattr(one, side) for one in changes} for side in ("before", "after"))
+        write_down(session, by, f"breaker {action} {provider}{span}", provider, before=before, after=after)
     done = [
         Event(provider, "breaker", one.before, one.after, scope=one.scope, until=one.until, reason=one.reason)
         for one in changes

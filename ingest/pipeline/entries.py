@@ -39,8 +39,8 @@ class EntrySpec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     task: str
-    #: a period, or cron's five fields
-    schedule: str
+    #: a period, or cron's five fields; nobody needs more of them
+    schedule: str = Field(max_length=200)
     #: of cron's fields; a slot is a moment in UTC in any case
     timezone: str = "UTC"
     #: moves a period's grid, so that many entries don't fall due together

@@ -35,13 +35,17 @@ _HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """How much of a limit, as the farm keeps to it, is in use now. `per_s` 0: requests that are out at once."""
+    """How much of a limit, as the farm keeps to it, is in use now. `per_s` 0: requests that are out at once.
+
+    `resets_at` is when its window ends, if it is one of the clock's; None: it slides.
+    """
 
     amount: int
     unit: str
     per_s: int
     used: int
     datasets: tuple[str, ...] = ()
+    resets_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,14 @@ def _short(window: Window, counted: Mapping[str, InUse]) -> Used:
 def _long(session: Session, name: str, asked: _Asked, now: datetime) -> list[Used]:
     limits = _smallest(quota.long_limits((*asked.terms.limits, *asked.terms.stated)))
     return [
-        Used(one.amount, one.unit, one.per_s, quota.used_of(session, name, asked.pool, one, now), one.datasets)
+        Used(
+            one.amount,
+            one.unit,
+            one.per_s,
+            quota.used_of(session, name, asked.pool, one, now),
+            one.datasets,
+            quota.window_end(one, now) if one.resets else None,
+        )
         for one in limits
     ]
 

@@ -50,7 +50,7 @@ class Worker:
 
     `processes` is how many children it shall have, which the leader feeds; `children` how many there are. `held` are
     the messages it has taken, those that run (`busy`) among them. `autoscale` is the most and the fewest children it
-    gives itself, where it does.
+    gives itself, where it does. `memory_bytes` is resident in all its processes, what they share in each; 0: not known.
     """
 
     name: str
@@ -63,6 +63,8 @@ class Worker:
     autoscale: tuple[int, int] | None = None
     host: str = ""
     since: float = 0.0
+    pid: int = 0
+    memory_bytes: int = 0
 
     @property
     def lanes(self) -> tuple[str, ...]:

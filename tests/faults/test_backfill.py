@@ -24,6 +24,7 @@ from ingest.pipeline.gaps import check
 from models import DeadLetter, Series
 from tests.emptying import empty
 from tests.faults.in_process import PATIENCE_S, InProcess
+from tests.tester import TESTER
 
 START = datetime(2021, 3, 1, tzinfo=UTC)
 COINS = ("BTC", "ETH", "SOL", "BNB", "XRP", "ADA", "DOGE", "LTC", "DOT", "LINK", "AVAX", "TRX", "UNI", "ATOM")
@@ -97,7 +98,7 @@ def ordered(ground: InProcess, asked: Day) -> int:
     rows = [kept | {"instrument": one, "since": asked.start, "until": asked.end} for one in asked.instruments]
     with ground.sessions.begin() as session:
         session.execute(insert(Series), rows)
-        number, found = backfill.run(session, config, ask, by="test", now=now)
+        number, found = backfill.run(session, config, ask, by=TESTER, now=now)
     assert number is not None
     assert found.rows == asked.rows
     return number
@@ -127,4 +128,4 @@ def requeue(ground: InProcess) -> None:
     """Requeue every open dead letter, as a person would."""
     with ground.sessions.begin() as session:
         for one in session.scalars(select(DeadLetter.id).where(DeadLetter.state == "open")).all():
-            dead_letters.requeue(session, one, lane="backfill", now=datetime.now(UTC))
+            dead_letters.requeue(session, one, lanes=("backfill",), now=datetime.now(UTC), by=TESTER)

@@ -15,6 +15,7 @@ from ingest.pipeline.follow import plan_history
 from ingest.pipeline.retention import retain
 from tests.pipeline.farm import DAY, bars_call
 from tests.pipeline.transitions import lease_all
+from tests.tester import TESTER
 
 WHOLE = 24 * 60
 DAYS = timedelta(days=1)
@@ -33,7 +34,7 @@ def order(farm):
         known = providers.get(provider)
         ask = check_ask(config, known, "bars", names, interval="1m", mode=mode, now=now, **window)
         with farm.context.sessions.begin() as session:
-            return backfill.run(session, config, ask, by="tester", now=now)
+            return backfill.run(session, config, ask, by=TESTER, now=now)
 
     return run
 
@@ -112,13 +113,15 @@ def test_cancelling_an_order_leaves_what_another_one_waits_for(farm, order, prog
     first, _ = order(3)
     second, _ = order(3, first=1)
     third, _ = order(2, first=7)
-    assert step(backfill.cancel, first, datetime.now(UTC)) == 0  # its one job is the second's too
-    assert step(backfill.cancel, third, datetime.now(UTC)) == 1
+    assert step(backfill.cancel, first, datetime.now(UTC), by=TESTER) == 0  # its one job is the second's too
+    assert step(backfill.cancel, third, datetime.now(UTC), by=TESTER) == 1
     assert farm.select("SELECT state, count(*) FROM jobs GROUP BY 1 ORDER BY 1") == [("cancelled", 1), ("due", 2)]
-    assert step(backfill.cancel, second, datetime.now(UTC)) == 2  # nobody else waits for the first's any more
+    assert (
+        step(backfill.cancel, second, datetime.now(UTC), by=TESTER) == 2
+    )  # nobody else waits for the first's any more
     assert [progress(one).state for one in (first, second, third)] == ["cancelled"] * 3
     with pytest.raises(FixRequest, match="cancelled already"):
-        step(backfill.cancel, first, datetime.now(UTC))
+        step(backfill.cancel, first, datetime.now(UTC), by=TESTER)
     assert order(3)[1].jobs == 1  # what was cancelled is missing again
 
 
@@ -128,7 +131,7 @@ def test_cancelling_leaves_what_runs_and_what_was_owed_before(farm, order, step)
     number, found = order(2, "BTC-USDT", "ETH-USDT")
     assert (owed, found.jobs, found.shared_jobs) == (1, 2, 1)
     farm.change("UPDATE jobs SET state = 'leased' WHERE kwargs->'instruments'->>0 = 'ETH-USDT'")
-    assert step(backfill.cancel, number, datetime.now(UTC)) == 1
+    assert step(backfill.cancel, number, datetime.now(UTC), by=TESTER) == 1
     assert farm.select("SELECT state FROM jobs ORDER BY id") == [("due",), ("cancelled",), ("leased",)]
 
 
@@ -165,7 +168,7 @@ def test_values_are_ordered_in_one_job_whatever_dates_are_proven_and_that_proves
     window = {"interval": None, "start": DAY, "end": DAY + 10 * DAYS, "mode": "missing", "now": now}
     config, provider = farm.context.settings, providers.get("frankfurter")
     ask = check_ask(config, provider, "observations", ["EUR-USD"], **window)
-    number, found = step(backfill.run, config, ask, by="tester", now=now)
+    number, found = step(backfill.run, config, ask, by=TESTER, now=now)
     assert (found.jobs, windows(farm)) == (1, [stretch(0, 10 * WHOLE)])
     farm.run()
     assert progress(number).is_proven
@@ -220,7 +223,7 @@ def test_parts_that_a_job_left_belong_to_its_order(farm, order, progress, step):
     assert farm.states() == ["done", "due"]
     left = progress(number)
     assert (left.state, left.jobs, left.left, left.percent) == ("running", 1, 1, 50)
-    assert step(backfill.cancel, number, datetime.now(UTC)) == 1
+    assert step(backfill.cancel, number, datetime.now(UTC), by=TESTER) == 1
     assert farm.states() == ["done", "cancelled"]
 
 

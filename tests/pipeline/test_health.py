@@ -22,6 +22,7 @@ from ingest.pipeline.retention import retain
 from ingest.pipeline.workers import Worker, announce
 from models import open_engine
 from tests.pipeline.farm import LANES, bars_call, new_job, opened
+from tests.tester import TESTER
 from tests.waiting import until
 
 
@@ -110,7 +111,7 @@ def test_every_change_is_an_event_once_in_the_history_and_on_the_channel(farm):
     farm.sandbox.arm("binance", "status", times=5, args={"status": 503})
     poll(farm, 5)
     assert checks(farm, 5) == [("binance", "HEALTHY", "OFFLINE")]
-    by_hand.switch(farm.context, "binance", "close")
+    by_hand.switch(farm.context, "binance", "close", by=TESTER)
     poll(farm, 8)
     assert checks(farm, 5) == [("binance", "OFFLINE", "DEGRADED")], "5 of 37 failed"
     assert history(farm) == [("IDLE", "HEALTHY"), ("HEALTHY", "OFFLINE"), ("OFFLINE", "DEGRADED")]
@@ -143,7 +144,7 @@ def test_of_checks_at_the_same_time_one_reports(farm, settings_of):
 
 def test_a_hold_by_hand_stops_a_provider_whatever_redis_forgets_until_it_is_lifted(farm):
     poll(farm)
-    by_hand.hold(farm.context, "binance", 7_200, "their maintenance", datetime.now(UTC))
+    by_hand.hold(farm.context, "binance", 7_200, "their maintenance", datetime.now(UTC), by=TESTER)
     sent = report(farm).traffic.requests
     held = poll(farm)
     assert held.state == "deferred"
@@ -153,7 +154,7 @@ def test_a_hold_by_hand_stops_a_provider_whatever_redis_forgets_until_it_is_lift
     assert (held.state, held.requests) == ("deferred", 0)
     assert 7_100 < (held.until - datetime.now(UTC)).total_seconds() <= 7_200
     assert report(farm).judged.reasons[-1].endswith("by hand: their maintenance")
-    ended, left = by_hand.lift(farm.context, "binance", everything=False, now=datetime.now(UTC))
+    ended, left = by_hand.lift(farm.context, "binance", everything=False, now=datetime.now(UTC), by=TESTER)
     assert ([one.kind for one in ended], left) == (["manual"], [])
     assert poll(farm).state == "fetched"
     assert sent == report(farm).traffic.requests == 1
@@ -163,7 +164,7 @@ def test_a_hold_by_hand_stops_a_provider_whatever_redis_forgets_until_it_is_lift
 def test_a_second_hold_takes_the_place_of_the_first_even_if_it_is_shorter(farm):
     now = datetime.now(UTC)
     for for_s in (None, 60):
-        by_hand.hold(farm.context, "binance", for_s, "x", now)
+        by_hand.hold(farm.context, "binance", for_s, "x", now, by=TESTER)
     [hold] = report(farm).holds
     assert hold.until == now + timedelta(seconds=60)
     poll(farm)
@@ -173,24 +174,24 @@ def test_a_second_hold_takes_the_place_of_the_first_even_if_it_is_shorter(farm):
 def test_a_hold_without_a_reason_or_of_over_ten_years_is_refused(farm):
     for for_s, reason in ((60, "  "), (11 * 366 * 86_400, "x")):
         with pytest.raises(FixRequest):
-            by_hand.hold(farm.context, "binance", for_s, reason, datetime.now(UTC))
+            by_hand.hold(farm.context, "binance", for_s, reason, datetime.now(UTC), by=TESTER)
     assert report(farm).holds == ()
 
 
 def test_lifting_leaves_what_the_provider_asked_for_unless_all_is_lifted(farm):
     farm.sandbox.arm("binance", "status", args={"status": 429, "retry_after": 600})
     assert poll(farm).state == "deferred"
-    by_hand.hold(farm.context, "binance", None, "x", datetime.now(UTC))
-    _, left = by_hand.lift(farm.context, "binance", everything=False, now=datetime.now(UTC))
+    by_hand.hold(farm.context, "binance", None, "x", datetime.now(UTC), by=TESTER)
+    _, left = by_hand.lift(farm.context, "binance", everything=False, now=datetime.now(UTC), by=TESTER)
     assert [one.kind for one in left] == ["throttled"]
     assert poll(farm).state == "deferred"
-    by_hand.lift(farm.context, "binance", everything=True, now=datetime.now(UTC))
+    by_hand.lift(farm.context, "binance", everything=True, now=datetime.now(UTC), by=TESTER)
     assert report(farm).holds == ()
     assert poll(farm).state == "fetched"
 
 
 def test_a_check_puts_right_what_a_command_that_died_left_between_the_two(farm):
-    by_hand.hold(farm.context, "binance", None, "x", datetime.now(UTC))
+    by_hand.hold(farm.context, "binance", None, "x", datetime.now(UTC), by=TESTER)
     farm.context.gate.lift("binance")
     checks(farm, 1)
     assert poll(farm).state == "deferred"

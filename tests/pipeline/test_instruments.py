@@ -16,6 +16,7 @@ from ingest.pipeline.status import series_status
 from ingest.pipeline.terms import refuse_unusable
 from ingest.providers import get
 from local.farm_processes import sandbox_settings
+from tests.tester import TESTER
 
 NOW = datetime.now(UTC)
 DAY = datetime(2026, 6, 9, tzinfo=UTC)
@@ -95,11 +96,11 @@ def test_a_name_that_nobody_knows_here_is_refused_with_those_that_are_known(farm
 
 
 def test_a_provider_that_is_disabled_is_asked_nothing_until_it_is_enabled(farm):
-    by_hand.hold(farm.context, "binance", None, "disabled", NOW)
+    by_hand.hold(farm.context, "binance", None, "disabled", NOW, by=TESTER)
     farm.owe("binance", {"dataset": "quotes", "instruments": ["BTC-USDT"]})
     assert farm.run_once().state == "deferred"
     assert farm.requests("binance") == 0
-    by_hand.lift(farm.context, "binance", everything=False, now=datetime.now(UTC))
+    by_hand.lift(farm.context, "binance", everything=False, now=datetime.now(UTC), by=TESTER)
     farm.change("UPDATE jobs SET due_at = now()")
     assert farm.run_once().state == "fetched"
 

@@ -11,6 +11,7 @@ from ingest.pipeline import schedule_edits
 from ingest.pipeline.leader import Leader
 from ingest.pipeline.schedule_edits import Names
 from tests.pipeline.farm import LANES
+from tests.tester import TESTER
 
 MINUTE = timedelta(minutes=1)
 START = datetime.now(UTC).replace(second=0, microsecond=0) - 10 * MINUTE
@@ -24,7 +25,8 @@ def changed(farm):
 
     def make(change, *arguments):
         with farm.context.sessions.begin() as session:
-            return change(session, *arguments)
+            who = {} if change is schedule_edits.sync_file else {"by": TESTER}
+            return change(session, *arguments, **who)
 
     return make
 
@@ -119,7 +121,7 @@ def test_edits_that_overlap_are_seen_whichever_is_committed_last(farm, leader, c
     changed(schedule_edits.sync_file, FILE | {"other": FILE["poll"]}, START)
     leader.refresh()
     with farm.context.sessions() as slow:
-        schedule_edits.edit(slow, "poll", {"priority": 1}, NAMES, START)
+        schedule_edits.edit(slow, "poll", {"priority": 1}, NAMES, START, by=TESTER)
         slow.flush()
         changed(schedule_edits.edit, "other", {"priority": 2}, NAMES, START)
         leader.refresh()

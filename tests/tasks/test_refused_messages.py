@@ -11,6 +11,7 @@ from kombu import Exchange
 
 from ingest.pipeline import dead_letters
 from tests.tasks.load import bars_job, owe
+from tests.tester import TESTER
 from tests.waiting import until
 
 REFUSAL = {"status": 400, "body": '{"code":-1100,"msg":"Illegal characters found in parameter."}'}
@@ -31,7 +32,7 @@ def letter_of(farm, task_id):
 
 def requeue(farm, letter):
     with farm.context.sessions.begin() as session:
-        return dead_letters.requeue(session, letter.id, lane="standard", now=datetime.now(UTC))
+        return dead_letters.requeue(session, letter.id, lanes=("standard",), now=datetime.now(UTC), by=TESTER)
 
 
 def test_a_task_nobody_knows_is_filed_with_its_name(shared_farm, client):

@@ -24,6 +24,7 @@ from tests.conftest import statement, temporary_home
 from tests.tasks.conftest import noted
 from tests.tasks.farm import running_farm
 from tests.tasks.load import PAIRS, START, check_stored, owe_bars
+from tests.tester import TESTER
 
 JOBS, MINUTES = 120, 30
 #: A step that met the outage several times waits up to a minute for its next try, and its job rests meanwhile.
@@ -164,7 +165,7 @@ def test_a_backfill_goes_on_after_everything_was_killed_and_asks_for_no_proven_d
     farm.sandbox.arm("binance", "slow", times=None, args={"delay_s": 0.2})
     with farm.context.sessions.begin() as session:
         number, found = backfill.run(
-            session, farm.context.settings, twenty_days_of(pairs, farm), by="test", now=farm.now()
+            session, farm.context.settings, twenty_days_of(pairs, farm), by=TESTER, now=farm.now()
         )
     farm.wait_for("SELECT count(*) > 3 FROM jobs WHERE state = 'done'", within_s=60)
     farm.stop()
