@@ -14,6 +14,7 @@ from commands.config import config
 from commands.coverage import coverage
 from commands.data import data
 from commands.dead import dead
+from commands.doctor import doctor
 from commands.farm import farm
 from commands.gaps import gaps
 from commands.health import health
@@ -42,6 +43,7 @@ for group in (
     data,
     imports,
     health,
+    doctor,
     providers,
     keys,
     replay,
