@@ -22,6 +22,7 @@ from commands.imports import imports
 from commands.instruments import instruments
 from commands.jobs import jobs
 from commands.keys import keys
+from commands.migrate import migrate
 from commands.providers import breaker, providers
 from commands.replay import replay
 from commands.retention import retention
@@ -44,6 +45,7 @@ for group in (
     imports,
     health,
     doctor,
+    migrate,
     providers,
     keys,
     replay,

@@ -6,12 +6,10 @@ from typing import Annotated
 
 import typer
 
-from commands.terminal import open_context, out
-from ingest.pipeline.context import required
+from commands.terminal import out
 from ingest.settings import home
 from local.demo import run_demo
 from local.up import run_detached, run_down, run_up
-from models import migrate as migrations
 
 farm = typer.Typer()
 
@@ -40,10 +38,3 @@ def up(
 def down() -> None:
     """Stop the farm of this state folder, in order, and wait for its end."""
     raise typer.Exit(run_down(home(), out=out))
-
-
-@farm.command()
-def migrate() -> None:
-    """Bring the database to this version's tables, as `up` does by itself. Repeating it changes nothing."""
-    migrations.upgrade(required(open_context().settings.database_url, "DATABASE_URL"))
-    out.print(f"the database is at migration {migrations.head()}")

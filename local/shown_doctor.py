@@ -19,7 +19,7 @@ def check_lines(checks: Sequence[Check]) -> Iterator[str]:
 
 def summary(checks: Sequence[Check]) -> str:
     """Return how many checks ended how."""
-    count = Counter(check.state for check in checks)
+    count: Counter[str] = Counter(check.state for check in checks)
     said = {"fail": "failed", "warn": "to look at", "skip": "skipped", "pass": "passed"}
     return f"{len(checks)} checks: " + ", ".join(
         f"{count[state]} {word}" for state, word in said.items() if count[state]

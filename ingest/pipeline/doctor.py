@@ -7,7 +7,7 @@ where its server can't be asked: then it is skipped, never left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
@@ -39,8 +39,8 @@ def refused(error: Exception) -> list[Check]:
 
 def verdict(checks: Sequence[Check]) -> State:
     """Return the worst of the checks; what was skipped is as good as passed, because its cause has failed."""
-    states = {check.state for check in checks}
-    return next((state for state in ("fail", "warn") if state in states), "pass")  # type: ignore[return-value]
+    worst: Sequence[State] = ("fail", "warn")
+    return next((state for state in worst if any(check.state == state for check in checks)), "pass")
 
 
 def _of_database(config: Settings, clock: Callable[[], datetime]) -> list[Check]:
@@ -55,7 +55,7 @@ def _of_redis(config: Settings, queues: Sequence[str], clock: Callable[[], datet
     return doctor_redis.checks(config, _plain(config.redis_url), queues, clock)
 
 
-def _not_set(server: str, name: str, others: Sequence[str]) -> list[Check]:
+def _not_set(server: str, name: str, others: Iterable[str]) -> list[Check]:
     first = Check(server, "fail", f"{name} is not set, and no farm of this machine runs one", _SET_IT.format(name=name))
     return [first, *(Check(other, "skip", f"{server} can't be asked") for other in others)]
 

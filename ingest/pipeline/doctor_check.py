@@ -1,4 +1,4 @@
-"""What a check of the doctor's says, and the rules that several of them share: how full is full, how far off a clock."""
+"""What a check of the doctor's says, and the rules that several share: how full is full, how far off is a clock."""
 
 from __future__ import annotations
 

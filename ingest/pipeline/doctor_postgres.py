@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from ingest import providers
 from ingest.pipeline.credentials import credential_list, evidence
-from ingest.pipeline.doctor_check import ANSWER_WITHIN_S, Check, Told, first_line, fullness, skew
+from ingest.pipeline.doctor_check import ANSWER_WITHIN_S, Check, State, Told, first_line, fullness, skew
 from ingest.pipeline.health_figures import leadership
 from ingest.settings import Settings
 from models import DeadLetter, Job
@@ -77,7 +77,7 @@ def _ask(name: str, patient: _Patient) -> Check:
 
 def _version(session: Session) -> Told:
     number = int(session.scalar(text("SHOW server_version_num")) or 0)
-    state = "pass" if number // 10_000 >= WANTED_VERSION else "fail"
+    state: State = "pass" if number // 10_000 >= WANTED_VERSION else "fail"
     mend = f"move to PostgreSQL {WANTED_VERSION} with pg_dump and pg_restore: docs/operations.md"
     return Told(state, f"version {number // 10_000}.{number % 10_000}", mend)
 

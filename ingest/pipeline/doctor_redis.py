@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from ingest.pipeline.doctor_check import ANSWER_WITHIN_S, WARN_SHARE, Check, Told, first_line, fullness, skew
+from ingest.pipeline.doctor_check import ANSWER_WITHIN_S, WARN_SHARE, Check, State, Told, first_line, fullness, skew
 from ingest.pipeline.workers import Worker, live_workers
 from ingest.settings import Settings
 from ingest.transport.connections import ConnectionLeases
@@ -45,7 +45,7 @@ def checks(config: Settings, url: str, queues: Sequence[str], clock: Callable[[]
     try:
         waits = {"socket_timeout": ANSWER_WITHIN_S, "socket_connect_timeout": ANSWER_WITHIN_S}
         with closing(Redis.from_url(url, retry=Retry(NoBackoff(), 0), **waits)) as redis:
-            info: dict[str, Any] = redis.info()  # type: ignore[assignment]
+            info: dict[str, Any] = redis.info()
             patient = _Patient(redis, info, live_workers(redis), config, queues, clock)
             return [_version(info).named("Redis"), *(_ask(name, patient) for name in CHECKS)]
     except (RedisError, ValueError) as error:  # ValueError: an address that redis-py can't read
@@ -64,7 +64,7 @@ def _ask(name: str, patient: _Patient) -> Check:
 def _version(info: Mapping[str, Any]) -> Told:
     program, version = ("Valkey", info["valkey_version"]) if "valkey_version" in info else ("Redis", "")
     spoken = str(info["redis_version"])
-    state = "pass" if int(spoken.partition(".")[0]) >= WANTED_VERSION else "fail"
+    state: State = "pass" if int(spoken.partition(".")[0]) >= WANTED_VERSION else "fail"
     return Told(state, f"{program} {version or spoken}", f"move to Valkey 8, or Redis {WANTED_VERSION} or later")
 
 
@@ -99,7 +99,7 @@ def _memory(patient: _Patient) -> Told:
 
 def _clock(patient: _Patient) -> Told:
     def ask() -> datetime:
-        seconds, microseconds = patient.redis.time()  # type: ignore[misc]
+        seconds, microseconds = patient.redis.time()
         return datetime.fromtimestamp(seconds + microseconds / 1e6, UTC)
 
     return skew(ask, patient.clock)
@@ -144,7 +144,7 @@ def _busy(patient: _Patient) -> Told:
         children, busy = sum(one.children for one in serving), sum(one.busy for one in serving)
         if not children:
             continue
-        waiting = sum(int(patient.redis.llen(f"{_QUEUE_PREFIX}{queue}")) for queue in (lane, f"{lane}{_LOAD}"))  # type: ignore[arg-type]
+        waiting = sum(int(patient.redis.llen(f"{_QUEUE_PREFIX}{queue}")) for queue in (lane, f"{lane}{_LOAD}"))
         said.append(f"{lane} {busy} of {children}" + (f", {waiting} waiting" if waiting else ""))
         if waiting and busy >= WARN_SHARE * children and lane != _ALWAYS_BUSY:
             short.append(f"tickfarm workers scale {lane} {2 * children}")

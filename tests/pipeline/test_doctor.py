@@ -1,6 +1,6 @@
 """The doctor sees each thing that can be broken, on real servers that are broken for it, and what it says mends it.
 
-Deliberately not here: the command (tests/test_cli_doctor.py), a whole farm in good health (tests/tasks/test_safe_farm.py).
+Deliberately not here: the command (test_cli_doctor.py), a whole farm in good health (tests/tasks/test_secured.py).
 """
 
 from __future__ import annotations
