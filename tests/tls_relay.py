@@ -11,7 +11,8 @@ import contextlib
 import datetime as dt
 import ipaddress
 import ssl
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+
+from ingest.settings import CHECKOUT
 
 LOOPBACK = "127.0.0.1"
 _SSL_REQUEST_BYTES = 8
@@ -76,56 +79,47 @@ def _signed(name: str, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePriv
 @contextmanager
 def relay(port: int, certificates: Certificates, *, postgres: bool = False) -> Iterator[int]:
     """Yield a port that speaks TLS and passes everything on to `port`. PostgreSQL asks for TLS before it begins."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificates.certificate, certificates.key)
-    loop, bound, end = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    ports: list[int] = []
+    kind = "postgres" if postgres else "redis"
+    command = [sys.executable, "-m", "tests.tls_relay", str(port), kind, certificates.certificate, certificates.key]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
 
+
+async def _serve(port: int, context: ssl.SSLContext, *, postgres: bool) -> None:
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if postgres:
             await reader.readexactly(_SSL_REQUEST_BYTES)
             writer.write(b"S")
             await writer.start_tls(context)
         inner, outer = await asyncio.open_connection(LOOPBACK, port)
-        try:
-            await asyncio.gather(_copy(reader, outer), _copy(inner, writer))
-        finally:
-            outer.close()
-            writer.close()
+        await asyncio.gather(_copy(reader, outer), _copy(inner, writer))
 
-    async def serve() -> None:
-        with_tls = None if postgres else context
-        server = await asyncio.start_server(pass_on, LOOPBACK, 0, ssl=with_tls)
-        ports.append(server.sockets[0].getsockname()[1])
-        bound.set()
-        await end.wait()
-        server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+    async def each(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):  # the server is away, the client trusts somebody else
+            await pass_on(reader, writer)
+        writer.close()
 
-    thread = threading.Thread(target=_run, args=(loop, serve))
-    thread.start()
-    assert bound.wait(10)
-    try:
-        yield ports[0]
-    finally:
-        loop.call_soon_threadsafe(end.set)
-        thread.join(10)
-
-
-def _run(loop: asyncio.AbstractEventLoop, serve) -> None:
-    loop.set_exception_handler(lambda *_: None)  # clients that hang up in the middle of a handshake are no news
-    try:
-        loop.run_until_complete(serve())
-        loop.run_until_complete(asyncio.sleep(0.05))
-    finally:
-        loop.close()
+    server = await asyncio.start_server(each, LOOPBACK, 0, ssl=None if postgres else context)
+    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201 - whoever started this reads it
+    await server.serve_forever()
 
 
 async def _copy(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, RuntimeError):
         while piece := await source.read(65536):
             to.write(piece)
             await to.drain()
-    with contextlib.suppress(OSError, RuntimeError):
-        to.close()
+    to.close()
+
+
+def _main(port: str, kind: str, certificate: str, key: str) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    asyncio.run(_serve(int(port), context, postgres=kind == "postgres"))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
