@@ -1,5 +1,5 @@
 # The farm's image: one image, its command says which part it is. Built from requirements.lock, without the test tools.
-# No Docker engine was at hand to build or boot it; tests/test_compose.py holds docker-compose.yml against the code.
+# No Docker engine was at hand to build or boot it; it is linted, and tests/test_compose.py holds it against the code.
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 UV_SYSTEM_CERTS=1
 WORKDIR /build

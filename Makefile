@@ -1,6 +1,6 @@
 # The commands of the project. `make` alone lists them. `demo` and `test` set everything up by themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint bench lock
+.PHONY: help setup demo test test-full lint bench lock secrets compose-smoke
 BIN := .venv/bin
 # Three at a time on two cores: half of the tests' time is waiting (for leases, restarts, deadlines). Files stay whole,
 # and begin in the order of tests/conftest.py: xdist's own puts those with the fewest tests last, which are the longest.
@@ -31,6 +31,14 @@ lint: setup ## check style, types and import directions
 
 bench: setup ## measure throughput and latency on this machine
 	@$(BIN)/python -m benchmarks ingest
+
+secrets: ## make the passwords of docker-compose.yml, each once, in deploy/secrets
+	@deploy/make_secrets.sh
+
+compose-smoke: secrets ## start the farm in containers, look at it, stop it and delete its data (needs Docker)
+	@TICKFARM_SANDBOX_URL=http://sandbox:8700 docker compose -p tickfarm-smoke --profile demo up -d --build --wait
+	@docker compose -p tickfarm-smoke run --rm --no-deps migrate tickfarm doctor; code=$$?; \
+	docker compose -p tickfarm-smoke --profile demo down --volumes --timeout 100; exit $$code
 
 lock: setup ## bring requirements.lock in line with pyproject.toml (LOCK_OPTIONS=--upgrade: with newer versions)
 	@cp requirements.lock .venv/lock.txt

@@ -14,6 +14,7 @@ from commands.config import config
 from commands.coverage import coverage
 from commands.data import data
 from commands.dead import dead
+from commands.doctor import doctor
 from commands.farm import farm
 from commands.gaps import gaps
 from commands.health import health
@@ -21,6 +22,7 @@ from commands.imports import imports
 from commands.instruments import instruments
 from commands.jobs import jobs
 from commands.keys import keys
+from commands.migrate import migrate
 from commands.providers import breaker, providers
 from commands.replay import replay
 from commands.retention import retention
@@ -42,6 +44,8 @@ for group in (
     data,
     imports,
     health,
+    doctor,
+    migrate,
     providers,
     keys,
     replay,

@@ -18,6 +18,8 @@ from kombu import Connection
 from kombu.connection import ConnectionPool, PooledConnection
 from redis.exceptions import ConnectionError as ConnectionLost
 
+from tasks import heartbeat
+
 
 class _Outlived:
     """What is ours of a connection: its channels outlive it."""
@@ -33,7 +35,17 @@ class _Outlived:
 
 
 class FarmConnection(_Outlived, Connection):
-    """A connection of Celery's."""
+    """A connection of Celery's. A worker that waits for it is alive, and its own timers rest meanwhile."""
+
+    def ensure_connection(self, *args: Any, callback: Callable[[], Any] | None = None, **kwargs: Any) -> Connection:
+        """Connect, however long that takes; `callback` is called each second of it."""
+
+        def each_second() -> None:
+            heartbeat.beat()
+            if callback is not None:
+                callback()
+
+        return super().ensure_connection(*args, callback=each_second, **kwargs)
 
     def Pool(self, limit: int | None = None, **kwargs: Any) -> ConnectionPool:  # noqa: N802 (kombu's name)
         """Return a pool of such connections: kombu's own would be of others."""

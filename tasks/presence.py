@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from ingest.pipeline import workers
 from ingest.pipeline.context import Context
 from ingest.settings import settings
+from tasks import heartbeat
 
 log = structlog.get_logger(__name__)
 
@@ -88,12 +89,20 @@ def _begin(sender: Any, **_: Any) -> None:
     sender.presence.announce()
     sender.presence.wake_leader()
     sender.timer.call_repeatedly(workers.ANNOUNCE_EVERY_S, sender.presence.announce)
+    sender.timer.call_repeatedly(heartbeat.BEAT_EVERY_S, heartbeat.beat)
+    heartbeat.say_ready(True)
+
+
+@signals.worker_init.connect
+def _begin_to_beat(**_: Any) -> None:
+    heartbeat.begin()
 
 
 @signals.worker_shutting_down.connect
 def leave(sender: Any, **_: Any) -> None:
     """Withdraw the worker named `sender` for good."""
     _leaving.add(str(sender))
+    heartbeat.say_ready(False)
     try:
         workers.withdraw(Context(settings(), pooled=False).redis, str(sender))
     except RedisError as error:

@@ -23,6 +23,7 @@ from ingest.pipeline.leader import LOOK_EVERY_S, Leader, Leadership, Message, me
 from ingest.pipeline.terms import disabled
 from ingest.settings import settings
 from ingest.telemetry import MESSAGE_HEADER
+from tasks import heartbeat
 from tasks.farm_task import INFRASTRUCTURE
 from tasks.fetch import load_steps
 from tasks.schedule_file import ScheduleFile
@@ -37,6 +38,7 @@ class PgScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         """Read beat_schedule.py and open the database and Redis. Raises FixRequest for a file that can't be read."""
+        heartbeat.begin()
         self._context = Context(settings(), name="tickfarm beat")
         self._file = ScheduleFile(self._context.settings)
         self._specs = self._file.read(self.app.tasks) if self._file.changed() else {}
@@ -56,6 +58,7 @@ class PgScheduler(Scheduler):
 
     def tick(self, *_: Any, **__: Any) -> float:
         """Look, publish, and wait for the next slot or a wake-up; return how long beat shall still sleep."""
+        heartbeat.beat()
         try:
             pause: float = self._turn()
         except INFRASTRUCTURE as error:

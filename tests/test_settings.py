@@ -107,6 +107,19 @@ def celery(*arguments, **env):
     return forked.run(arguments, {**os.environ, **env}, within_s=60, celery=["-A", "tasks", *arguments])
 
 
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("rediss://h:6379/0", "rediss://h:6379/0?ssl_cert_reqs=required"),
+        ("rediss://h/0?ssl_ca_certs=/ca.pem", "rediss://h/0?ssl_ca_certs=/ca.pem&ssl_cert_reqs=required"),
+        ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
+        ("redis://h:6379/0", "redis://h:6379/0"),
+    ],
+)
+def test_an_encrypted_redis_is_checked_unless_it_is_said_that_it_is_not(given, used):
+    assert Settings(redis_url=given).redis_url.get_secret_value() == used
+
+
 @pytest.fixture
 def env_file(tmp_path, monkeypatch):
     """Return a `.env` that this process reads, and those it starts."""

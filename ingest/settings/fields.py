@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     tickfarm_alert_urls: SecretStr | None = None
     tickfarm_log_level: Literal["debug", "info", "warning", "error"] = "info"
     tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
+    #: what a worker and beat touch every few seconds, for a container's probes
+    tickfarm_heartbeat_file: Path | None = None
     #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced
     tickfarm_pace: bool = True
     #: how far two providers' bars may differ before it is a finding, of the larger value; 1: not compared
@@ -117,8 +119,15 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _of_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and value.get_secret_value().partition("://")[0] not in _REDIS_SCHEMES:
+        if value is None:
+            return None
+        address = value.get_secret_value()
+        scheme = address.partition("://")[0]
+        if scheme not in _REDIS_SCHEMES:
             raise ValueError("expected an address like redis://:password@host:6379/0")
+        # Celery refuses an encrypted address that does not say whether certificates are checked, at the first result.
+        if scheme == "rediss" and "ssl_cert_reqs=" not in address:
+            return SecretStr(f"{address}{'&' if '?' in address else '?'}ssl_cert_reqs=required")
         return value
 
     @field_validator("tickfarm_sandbox_url")
