@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -63,18 +63,17 @@ class Meters:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._counts: Counter[str] = Counter()
+        self._counts: defaultdict[tuple[str, ...], int] = defaultdict(int)
         self._flushed_at = 0.0
 
     def count(self, meter: Meter, *labels: str, by: int = 1) -> None:
         """Count `by` more. Zero is told too: a rate needs a value to rise from."""
-        self._counts[_MARK.join((meter.name, *labels))] += by
+        self._counts[meter.name, *labels] += by
 
     def observe(self, meter: Meter, *labels: str, took_s: float) -> None:
         """Count one that took so long."""
-        key = _MARK.join((meter.name, *labels))
-        self._counts[f"{key}{_MARK}{bisect_left(meter.buckets, took_s)}"] += 1
-        self._counts[f"{key}{_MARK}{_SUM}"] += max(0, round(took_s * 1_000_000))
+        self._counts[meter.name, *labels, str(bisect_left(meter.buckets, took_s))] += 1
+        self._counts[meter.name, *labels, _SUM] += max(0, round(took_s * 1_000_000))
 
     def stored(self, job: Leased, result: Mapping[str, Any], *, took_s: float, now: datetime) -> None:
         """Count what a job stored, how long its transaction took and how long after it was due it was committed."""
@@ -99,7 +98,7 @@ class Meters:
         try:
             with self._redis.pipeline(transaction=True) as pipe:
                 for key, number in self._counts.items():
-                    pipe.hincrby(METERS, key, number)
+                    pipe.hincrby(METERS, _MARK.join(key), number)
                 pipe.expire(METERS, _KEEP_S)
                 pipe.execute()
         except RedisError as error:
