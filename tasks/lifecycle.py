@@ -30,6 +30,7 @@ from ingest.pipeline.meters import TASK_TIME, TASKS
 from ingest.settings import settings
 from ingest.telemetry import MESSAGE_HEADER, correlate, is_correlation, setup_logs
 from ingest.transport.client import client_class
+from tasks import heartbeat
 from tasks.farm_task import INFRASTRUCTURE
 
 #: The child is gone, or was told to stop: the job goes back, counted, so that one that kills its child is given up.
@@ -63,6 +64,11 @@ def _set_up_logs(loglevel: int | None = None, **_: Any) -> None:
     # "Task received" and "Task succeeded" of each message say less than our own `fetched` and `stored`.
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@signals.worker_init.connect  # before a consumer, and with it presence.py, is loaded
+def _begin_to_beat(**_: Any) -> None:
+    heartbeat.begin()
 
 
 @signals.worker_ready.connect  # `worker_init` comes before the logs are set up

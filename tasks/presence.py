@@ -93,11 +93,6 @@ def _begin(sender: Any, **_: Any) -> None:
     heartbeat.say_ready(True)
 
 
-@signals.worker_init.connect
-def _begin_to_beat(**_: Any) -> None:
-    heartbeat.begin()
-
-
 @signals.worker_shutting_down.connect
 def leave(sender: Any, **_: Any) -> None:
     """Withdraw the worker named `sender` for good."""
