@@ -19,7 +19,7 @@ from celeryconfig import task_default_queue
 from ingest import providers
 from ingest.errors import TryAgain
 from ingest.pipeline.calls import check_call
-from ingest.pipeline.context import Context
+from ingest.pipeline.context import Context, required
 from ingest.pipeline.follow import check_names
 from ingest.pipeline.terms import refuse_unusable
 from ingest.pipeline.workers import processes_by_lane
@@ -47,7 +47,10 @@ def fetch_by_hand(
     try:
         if not processes_by_lane(context.redis)[LANE]:
             raise TryAgain(f"no worker serves the {LANE} lane: start the farm first, for example with `tickfarm demo`")
-        with _client() as client, client.connection_for_write() as connection:
+        with (
+            _client(required(context.settings.redis_url, "REDIS_URL")) as client,
+            client.connection_for_write() as connection,
+        ):
             sent = client.send_task(f"tasks.fetch.{provider}", kwargs=dict(call), queue=LANE, connection=connection)
             return _result(client, sent, provider, timeout_s)
     except (RedisError, BrokerError) as error:
@@ -65,10 +68,14 @@ def _result(client: Celery, sent: Any, provider: str, timeout_s: float) -> dict[
 
 
 @contextmanager
-def _client() -> Iterator[Celery]:
-    """Yield an application of this call's own, and close its connections: the process's one closes them at its end."""
+def _client(redis_url: str) -> Iterator[Celery]:
+    """Yield an application of this call's own, and close its connections: the process's one closes them at its end.
+
+    Its address is the caller's: celeryconfig read one when it was loaded, which may have been before the servers ran.
+    """
     with Celery("tickfarm by hand", amqp=FarmAMQP, set_as_current=False) as client:
         client.config_from_object("celeryconfig")
+        client.conf.update(broker_url=redis_url, result_backend=redis_url)
         try:
             yield client
         finally:

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "beat_schedule": set(),
     "celeryconfig": {"beat_schedule", "ingest.settings"},
     "cli": {"commands", "local"},
-    "farm": {"ingest", "tasks"},
+    "farm": {"celeryconfig", "ingest", "local", "models.session", "tasks"},
     "flowerconfig": set(),
 }
 #: Imports inside functions: (file, module) -> why it can't stand at the top.

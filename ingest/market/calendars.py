@@ -47,6 +47,17 @@ def expected_opens(calendar: Calendar, interval: str, start: datetime, end: date
     return [_EPOCH + i * width for first, past in runs for i in range(first, past)]
 
 
+def expected_stretches(
+    calendar: Calendar, interval: str, start: datetime, end: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Return stretches `[first open, last end)` that hold them without a hole, ascending: few, however many bars."""
+    width = timedelta(seconds=seconds_of(interval))
+    return [
+        (_EPOCH + first * width, _EPOCH + past * width)
+        for first, past in _runs(calendar, seconds_of(interval), start, end)
+    ]
+
+
 def is_open(calendar: Calendar, moment: datetime) -> bool:
     """Say whether the market trades at that moment."""
     at = (moment - _EPOCH) / _SECOND

@@ -40,7 +40,7 @@ def _of(alias: str, columns: dict[str, str]) -> dict[str, tuple[str, str]]:
 
 
 _OBSERVED = {"observed_at": "When the provider was asked for what the row says now."}
-_INTERVAL = {"interval": ("s.interval", "The width of a bar, 1m to 1mo.")}
+_INTERVAL = {"interval": ("s.interval", "The width of a bar, 1m to 1d.")}
 _OHLC = {
     "ts": "When the bar opens; of 1d and wider its session date at 00:00 UTC.",
     "open": "The first price, as the provider gave it.",
