@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import textwrap
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,9 +20,10 @@ from sqlalchemy.orm import sessionmaker
 
 from farm import AsyncFarm, Farm, Gap
 from ingest.errors import BadData, FixRequest, TryAgain, UnknownName
-from ingest.settings import settings
+from ingest.settings import CHECKOUT, settings
 from models import open_engine
 from tests.conftest import statement, temporary_home
+from tests.documents import block_with
 from tests.emptying import empty
 from tests.stored_rows import OBSERVED, START, add_series, keep, rows_of
 from tests.test_farm_client import program
@@ -107,11 +109,11 @@ def test_of_the_newest_rows_only_what_lies_between_them_and_now_is_missing(farm,
 
 def test_a_closed_market_and_a_name_that_ended_expect_nothing(farm, sessions):
     friday = datetime(2024, 3, 22, tzinfo=UTC)
-    series = add_series(sessions, "EUR-USD", provider="alphavantage", interval="1d")
+    series = add_series(sessions, "EUR-USD", provider="alpha_vantage", interval="1d")
     keep(sessions, "bars", series, rows_of("bars", 1, ts=friday))
     with sessions.begin() as session:
         session.execute(text("UPDATE series SET until = '2024-03-27'"))
-    rows = farm.bars("alphavantage", "EUR-USD", interval="1d", start=friday)
+    rows = farm.bars("alpha_vantage", "EUR-USD", interval="1d", start=friday)
     assert [(gap.start.day, gap.end.day, gap.rows) for gap in rows.gaps] == [(25, 27, 2)]
 
 
@@ -217,29 +219,32 @@ def test_a_farm_is_not_started_on_somebody_else_s_servers():
         Farm("postgresql://127.0.0.1/x", redis_url=NO_REDIS).start()
 
 
-def test_a_farm_can_be_started_asked_and_stopped_from_python():
-    code = """
-farm = Farm().start(sandbox=True)
-hour = {"interval": "1h", "start": "2024-03-05", "end": "2024-03-06"}
-good = {"provider": "binance", "dataset": "bars", "instruments": "BTC-USDT"} | hour
-first, wrong, third = farm.fetch_batch([good, good | {"interval": "7h"}, good | {"instruments": ["ETH-USDT"]}])
-rows = farm.bars("binance", ["BTC-USDT", "ETH-USDT"], strict=True, **hour)
-figures = farm.metrics()
-try:
-    farm.start()
-except FixRequest as error:
-    again = str(error)
-served = farm.health().judged.state != "OFFLINE"
+def test_a_farm_can_be_started_asked_and_stopped_from_python_as_the_page_says():
+    page = "\n".join(block_with(CHECKOUT / "docs" / "data.md", "python", "import Farm"))
+    code = f"""
+import contextlib, io
+with contextlib.redirect_stdout(io.StringIO()) as printed:
+{textwrap.indent(page, "    ")}
+        figures, judged = farm.metrics(), farm.health().judged
+        [wrong] = farm.fetch_batch([{{"provider": "binance", "dataset": "bars", "instruments": "BTC-USDT"}}])
+        try:
+            farm.start()
+        except FixRequest as error:
+            again = str(error)
 farm.stop()
-farm.stop()
-said = [first["rows"], type(wrong).__name__, third["rows"], len(rows), figures.requests, figures.workers]
-print(json.dumps([said, figures.valid_points, again, served]))
+said = [[one["rows"] for one in done], len(rows), table.num_rows, len(newest), type(wrong).__name__]
+counts = [figures.requests, figures.workers, figures.valid_points]
+print(json.dumps([said, counts, again, judged.state, printed.getvalue()]))
 """
     with temporary_home() as home:
-        said, points, again, served = program(code, environment(home))
-        assert said == [24, "UnknownName", 24, 48, 2, 7]
-        assert (points, served) == (48, True)
+        said, figures, again, state, printed = program(code, environment(home))
+        assert said == [[60, 60], 120, 120, 10, "FixRequest"]
+        assert figures == [2, 7, 120]
         assert again == "this client keeps a farm already: stop() it first"
+        assert state != "OFFLINE"
+        first, *targets = printed.splitlines()
+        assert first == "()"
+        assert [line.split()[0] for line in targets] == ["success_rate", "p95_ms"]
         assert not (home / "servers.json").exists(), "it was stopped"
 
 
