@@ -13,7 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from dashboard import api, errors, pages, probes
+from dashboard import api, errors, live, pages, probes
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
 
@@ -46,9 +46,11 @@ def create_app(config: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.context = context
+    app.state.changes = live.Changes(context)
     errors.install(app)
     app.middleware("http")(_with_headers)
     app.include_router(probes.router)
+    app.include_router(live.router)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
