@@ -25,6 +25,7 @@ from dashboard.live import Changes
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
 from local.servers import Urls
+from tests.dashboard.filled import filled, value  # noqa: F401 (fixtures)
 
 TOKEN = "a-token-of-the-tests"
 CHROMIUM = shutil.which("chromium")
