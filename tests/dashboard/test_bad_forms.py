@@ -12,7 +12,7 @@ from tests.dashboard.filled import EVIL
     [
         ("schedule", "61 * * * *", "expected a period"),
         ("schedule", "* " * 400, "at most 200"),
-        ("schedule", "0 0 31 2 *", "no moment in fifty years"),
+        ("schedule", "0 0 31 2 *", "Bad day-of-month"),
         ("timezone", "Mars/Olympus", "expected a time zone"),
         ("kwargs", "{", "no JSON"),
         ("task", EVIL, "unknown task"),
