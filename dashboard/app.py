@@ -13,7 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
-from dashboard import api, errors, metrics, pages, probes
+from dashboard import api, errors, live, metrics, pages, probes
 from dashboard.correlated import Correlated
 from dashboard.watching import watching
 from ingest.pipeline.context import Context
@@ -51,11 +51,13 @@ def create_app(config: Settings) -> FastAPI:
     )
     app.state.context = context
     app.state.exporter = metrics.Exporter(config)
+    app.state.changes = live.Changes(context)
     errors.install(app)
     app.middleware("http")(_with_headers)
     app.add_middleware(Correlated)
     app.include_router(probes.router)
     app.include_router(metrics.router)
+    app.include_router(live.router)
     app.include_router(api.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

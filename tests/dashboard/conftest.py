@@ -21,9 +21,11 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboard.app import create_app
+from dashboard.live import Changes
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
 from local.servers import Urls
+from tests.dashboard.filled import filled, value  # noqa: F401 (fixtures)
 
 TOKEN = "a-token-of-the-tests"
 CHROMIUM = shutil.which("chromium")
@@ -41,10 +43,11 @@ FLAGS = [
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A dashboard at `url`, and the context it works with."""
+    """A dashboard at `url`, the context it works with, and what it tells open pages from."""
 
     url: str
     context: Context
+    changes: Changes
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def serving(config: Settings) -> Iterator[Served]:
             assert thread.is_alive(), "the dashboard did not start"
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield Served(f"http://127.0.0.1:{port}", app.state.context)
+        yield Served(f"http://127.0.0.1:{port}", app.state.context, app.state.changes)
     finally:
         server.should_exit = True
         thread.join()
