@@ -31,7 +31,7 @@ router = APIRouter(include_in_schema=False)
 
 
 class Listener:
-    """A stream's topics, and those of them that it has not been told of yet. A slow one is told once of many changes."""
+    """A stream's topics, and those that it has not been told of yet. A slow one is told once of many changes."""
 
     def __init__(self, topics: Iterable[Topic]) -> None:
         self.topics = frozenset(topics)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from dashboard.pages import audit, signing_in
+from dashboard.pages import audit, findings, home, series, signing_in
 
 router = APIRouter(include_in_schema=False)
-for page in (audit, signing_in):
+for page in (home, series, findings, audit, signing_in):
     router.include_router(page.router)
