@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from dashboard.context import ReadOnly
+from dashboard.context import ReadOnly, Word
 from dashboard.templating import render
 from ingest import providers
 from ingest.market.records import DATASETS
@@ -25,11 +25,11 @@ def show(
     request: Request,
     session: ReadOnly,
     days: Annotated[int, Query(ge=1, le=3660)] = 30,
-    rule: Annotated[str, Query(max_length=100)] = "",
+    rule: Word = "",
     severity: Annotated[Literal["", "reject", "warn"], Query()] = "",
-    provider: Annotated[str, Query(max_length=100)] = "",
+    provider: Word = "",
     dataset: Annotated[Literal["", *DATASETS], Query()] = "",  # type: ignore[valid-type]
-    words: Annotated[str, Query(max_length=100)] = "",
+    words: Word = "",
     before: Annotated[int | None, Query(ge=1, le=MOST_ID)] = None,
 ) -> Response:
     """Show the kinds of what fits, and one page of it."""

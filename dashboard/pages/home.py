@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from dashboard.context import Farm, ReadOnly
+from dashboard.context import Farm, ReadOnly, Word
 from dashboard.templating import render
 from ingest import providers
 from ingest.market.records import DATASETS
@@ -41,9 +41,9 @@ def show(
     farm: Farm,
     session: ReadOnly,
     days: Annotated[int, Query(ge=1, le=MOST_DAYS)] = 30,
-    provider: Annotated[str, Query(max_length=100)] = "",
+    provider: Word = "",
     dataset: Annotated[Literal["", *DATASETS], Query()] = "",  # type: ignore[valid-type]
-    words: Annotated[str, Query(max_length=100)] = "",
+    words: Word = "",
     state: Annotated[Literal["", *KNOWN_STATES], Query()] = "",  # type: ignore[valid-type]
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
 ) -> Response:

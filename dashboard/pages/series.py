@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from dashboard.context import ReadOnly
 from dashboard.pages.home import GLYPHS, MOST_DAYS
 from dashboard.templating import render
+from ingest.errors import FixRequest
 from ingest.pipeline import series_views as views
 from ingest.pipeline.heat_map import cells_of, window_of
 from ingest.pipeline.status import lag_of, newest_of
@@ -93,4 +94,7 @@ def _utc(moment: datetime | None) -> datetime | None:
     """Return a moment in UTC; one without a zone is in it."""
     if moment is None:
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise FixRequest(f"before is no moment that can be: {moment.isoformat()}") from error

@@ -1,7 +1,7 @@
 """What needs a human: the things the farm can't mend itself, each a sentence with the command that mends it.
 
-Reads only. Deliberately not here: the farm's verdict (health) and what heals alone (gaps, breakers, retries). Invariant:
-nothing is told that nobody can do anything about.
+Reads only. Deliberately not here: the farm's verdict (health) and what heals alone (gaps, breakers, retries).
+Invariant: nothing is told that nobody can do anything about.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Kind = Literal["beat", "workers", "key", "instrument", "dead", "suspect", "disab
 _NAMES_SHOWN = 3
 _SUSPECT = text("SELECT count(*), count(DISTINCT series_id) FROM ledger WHERE state = 'suspect'")
 _HELD = text("""
-    SELECT hold.provider, reason, until, count(series.id) AS series
+    SELECT hold.provider, reason, hold.until, count(series.id) AS series
     FROM provider_holds AS hold LEFT JOIN series ON series.provider = hold.provider AND followed
-    WHERE kind = 'manual' AND pool = :every AND (until IS NULL OR until > :now) GROUP BY 1, 2, 3 ORDER BY 1
+    WHERE kind = 'manual' AND pool = :every AND (hold.until IS NULL OR hold.until > :now) GROUP BY 1, 2, 3 ORDER BY 1
 """)
 
 
@@ -56,9 +56,8 @@ def _of_processes(context: Context, session: Session) -> Iterator[Need]:
     if not workers:
         yield Need("workers", "No worker is there: nothing is fetched.", "/queues", "up")
     elif all(worker.draining for worker in workers):
-        yield Need(
-            "workers", "Every worker drains: nothing new is begun.", "/queues", f"workers resume {workers[0].name}"
-        )
+        resume = f"workers resume {workers[0].name}"
+        yield Need("workers", "Every worker drains: nothing new is begun.", "/queues", resume)
 
 
 def _of_keys(context: Context, session: Session) -> Iterator[Need]:
@@ -111,7 +110,8 @@ def _of_instruments(session: Session) -> Iterator[Need]:
         refused.setdefault((one.provider, one.dataset, one.interval), []).append(one.instrument)
     for (provider, dataset, interval), instruments in refused.items():
         width = f" --interval {interval}" if interval else ""
-        says = f"{provider} does not know {_names(instruments)}: {dataset} of {_many(len(instruments), 'name')} stand still."
+        still = f"{dataset} of {_many(len(instruments), 'name')} stand still"
+        says = f"{provider} does not know {_names(instruments)}: {still}."
         page = f"/?provider={provider}&dataset={dataset}&words={instruments[0]}"
         yield Need("instrument", says, page, f"unfollow {provider} {dataset} {instruments[0]}{width}")
 

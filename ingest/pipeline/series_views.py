@@ -1,7 +1,7 @@
 """One series as people look at it: its newest rows, the holes between its bars, its jobs, revisions and findings.
 
-Reads only. Deliberately not here: reading for programs (read.py) and the days' states (heat_map). Invariant: numbers are
-the stored decimals, never rounded.
+Reads only. Deliberately not here: reading for programs (read.py) and the days' states (heat_map). Invariant: numbers
+are the stored decimals, never rounded.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import Row, select, text
@@ -74,7 +75,7 @@ def _holes(series: Series, bars: Sequence[Bar]) -> list[Hole]:
     width = timedelta(seconds=seconds_of(series.interval))
     calendar = calendar_of(providers.get(series.provider).facts, series.instrument)
     found = []
-    for one, following in zip(bars, bars[1:], strict=False):
+    for one, following in pairwise(bars):
         if following.ts - one.ts > width:
             missing = expected_opens(calendar, series.interval, one.ts + timedelta(microseconds=1), following.ts)
             if missing:

@@ -47,7 +47,7 @@ def store_everything(sessions: sessionmaker[Session], now: datetime) -> Stored:
     today = now.astimezone(UTC).date()
     with sessions.begin() as session:
         bars = _series(session, "BTC-USDT", now)
-        shares = _series(session, "AAPL", now, provider="stooq", interval="1d")
+        shares = _series(session, "AAPL", now, provider="yahoo", interval="1d")
         refused = _series(session, "GONE-USDT", now)
         session.get_one(Series, refused).refused = "Invalid symbol."
         by_state = {}
@@ -91,10 +91,18 @@ def _others(session: Session, now: datetime) -> None:
     job = Job(key="shown", task="tasks.fetch.binance", lane="live", kwargs=asked, due_at=now, state="done")
     job.finished_at = now
     session.add(job)
-    for at, (rule, severity) in enumerate([("null_price", "reject"), ("missing_rows", "warn"), ("null_price", "reject")]):
+    for at, (rule, severity) in enumerate(
+        [("null_price", "reject"), ("missing_rows", "warn"), ("null_price", "reject")]
+    ):
         found = Finding(job_id=1, provider="binance", dataset="bars", instrument="BTC-USDT", rule=rule, rows=at + 1)
         found.severity, found.reason, found.ts = severity, "the page holds 59 of 60 rows", now - 60 * MINUTE
-        found.sample, found.payload_key, found.answer = '[1, "<script>alert(1)</script>"]', f"tickfarm:payload:{at}:1", 0
+        found.sample, found.payload_key, found.answer = (
+            '[1, "<script>alert(1)</script>"]',
+            f"tickfarm:payload:{at}:1",
+            0,
+        )
         session.add(found)
-    write_letter(session, Letter("tasks.fetch.kraken", ValueError("it is <b>bad</b>"), {"dataset": "bars"}, task_id="x"))
+    write_letter(
+        session, Letter("tasks.fetch.kraken", ValueError("it is <b>bad</b>"), {"dataset": "bars"}, task_id="x")
+    )
     session.add(ProviderHold(provider="binance", pool="*", kind="manual", reason="its terms changed"))
