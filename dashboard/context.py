@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,8 @@ def _session(context: Annotated[Context, Depends(_context)]) -> Iterator[Session
         yield session
 
 
+#: A word of an address that a query looks for; no text in PostgreSQL holds a NUL.
+Word = Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$")]
 #: `def route(farm: Farm, session: ReadOnly)`
 Farm = Annotated[Context, Depends(_context)]
 ReadOnly = Annotated[Session, Depends(_session)]

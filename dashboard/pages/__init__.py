@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from dashboard.pages import audit, backfills, dead, providers, queues, schedule, signing_in
+from dashboard.pages import audit, backfills, dead, findings, home, providers, queues, schedule, series, signing_in
 
 router = APIRouter(include_in_schema=False)
-for page in (audit, backfills, dead, providers, queues, schedule, signing_in):
+for page in (home, series, findings, audit, providers, queues, backfills, dead, schedule, signing_in):
     router.include_router(page.router)

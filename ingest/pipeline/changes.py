@@ -15,9 +15,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.workers import live_workers
 from models import IN_FLIGHT
 
-Topic = Literal[
-    "data", "findings", "providers", "queues", "workers", "backfills", "schedule", "dead", "audit"
-]  # fmt: skip
+Topic = Literal["data", "findings", "providers", "queues", "workers", "backfills", "schedule", "dead", "audit"]
 TOPICS: Final[tuple[Topic, ...]] = get_args(Topic)
 #: Every fetch writes a row of the log as it ends, small ones in the transaction that stores; of others the job is in
 #: flight until its rows are there.

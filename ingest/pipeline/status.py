@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import case, func, literal, or_, select
+from sqlalchemy import Case, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from ingest import providers
@@ -50,9 +50,22 @@ class SeriesStatus:
     state: State
 
 
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a series' newest row is behind in its market's own hours, and how far it may be: bars or seconds."""
+
+    behind: float
+    most: float
+    unit: Literal["bars", "s"]
+
+    @property
+    def is_late(self) -> bool:
+        """Say whether it is further behind than it may be; the third bar that is missing is late, the second is not."""
+        return self.behind >= self.most if self.unit == "bars" else self.behind > self.most
+
+
 def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
     """Return the status of every followed series, ordered by provider, dataset, instrument and interval."""
-    sums = select(LedgerDay.series_id, func.sum(LedgerDay.stored)).group_by(LedgerDay.series_id)
     sums = select(LedgerDay.series_id, func.sum(LedgerDay.stored)).group_by(LedgerDay.series_id)
     stored = {series_id: int(rows) for series_id, rows in session.execute(sums)}
     owed = history_owed(session)
@@ -70,17 +83,25 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
 
 def followed_series(session: Session, *, also: Collection[int] = ()) -> list[tuple[Series, datetime | None]]:
     """Return every followed series, and those with these ids, with the time of its newest row, ordered as above."""
-    newest = case(
+    order = (Series.provider, Series.dataset, Series.instrument, Series.interval)
+    wanted = or_(Series.followed, Series.id.in_(also)) if also else Series.followed
+    query = select(Series, _newest()).where(wanted).order_by(*order)
+    return [(series, at) for series, at in session.execute(query)]
+
+
+def newest_of(session: Session, series_id: int) -> datetime | None:
+    """Return the time of a series' newest row."""
+    return session.scalar(select(_newest()).where(Series.id == series_id))
+
+
+def _newest() -> Case[datetime | None]:
+    return case(
         {
             dataset: select(func.max(table.c.ts)).where(table.c.series_id == Series.id).scalar_subquery()
             for dataset, table in ((one, table_of(one)) for one in DATASETS)
         },
         value=Series.dataset,
     )
-    order = (Series.provider, Series.dataset, Series.instrument, Series.interval)
-    wanted = or_(Series.followed, Series.id.in_(also)) if also else Series.followed
-    query = select(Series, newest).where(wanted).order_by(*order)
-    return [(series, at) for series, at in session.execute(query)]
 
 
 def count_bars(session: Session, provider: str, interval: str) -> dict[str, int]:
@@ -145,12 +166,18 @@ def _state(series: Series, newest: datetime | None, owed: int, now: datetime) ->
 
 def is_late(series: Series, newest: datetime | None, now: datetime) -> bool:
     """Say whether the newest row is older, in its market's own hours, than the series' pace allows."""
+    lag = lag_of(series, newest, now)
+    return lag is not None and lag.is_late
+
+
+def lag_of(series: Series, newest: datetime | None, now: datetime) -> Lag | None:
+    """Return how far the newest row is behind; None where there is none, or nothing says when one must come."""
     if newest is None or series.dataset in _WITHOUT_PACE:
-        return False
+        return None
     facts = providers.get(series.provider).facts
     calendar = calendar_of(facts, series.instrument)
     due = now - timedelta(seconds=facts.lag_s)
     if not series.interval:
-        return open_seconds(calendar, newest, due) > LATE_AFTER_S[series.dataset]
+        return Lag(open_seconds(calendar, newest, due), LATE_AFTER_S[series.dataset], "s")
     missing = expected_by_day(calendar, series.interval, newest + timedelta(microseconds=1), due)
-    return sum(count for _, count in missing) >= LATE_AFTER_INTERVALS
+    return Lag(sum(count for _, count in missing), LATE_AFTER_INTERVALS, "bars")

@@ -116,6 +116,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     errors: list[Any] = []
     with browser.new_context(base_url=served.url) as visit:
         found = visit.new_page()
+        found.set_default_timeout(10_000)
         found.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 (playwright marks what it calls)
         yield found
     assert errors == []
