@@ -77,6 +77,10 @@ class Settings(BaseSettings):
     tickfarm_dashboard_origins: str | None = None
     #: where alerts go: addresses as Apprise reads them (mailto://, slack://, json://), with commas between them
     tickfarm_alert_urls: SecretStr | None = None
+    #: what the farm's figures are held against: share of good answers, their latency, requests a second; 0: no target
+    tickfarm_target_success: Share = Decimal("0.99")
+    tickfarm_target_p95_ms: float = Field(default=100, ge=0)
+    tickfarm_target_requests_s: float = Field(default=0, ge=0)
     tickfarm_log_level: Literal["debug", "info", "warning", "error"] = "info"
     tickfarm_log_format: Literal["auto", "json", "text"] = "auto"
     #: False lets a benchmark go as fast as the sandbox answers; real providers are always paced

@@ -165,6 +165,19 @@ def look(redis: Redis, providers: Sequence[str], *, window_s: int = WINDOW_S) ->
     return found
 
 
+def busiest_per_s(redis: Redis, providers: Sequence[str], *, window_s: int = WINDOW_S) -> float:
+    """Return the requests a second of the busiest bucket, over all these providers. Two round trips."""
+    bucket = int(server_time(redis)) // BUCKET_S
+    buckets = range(bucket - window_s // BUCKET_S + 1, bucket + 1)
+    with redis.pipeline(transaction=False) as pipe:
+        for at in buckets:
+            for provider in providers:
+                pipe.hget(f"{traffic_key(provider)}{at}", "n")
+        counts = [int(count or 0) for count in pipe.execute()]
+    sums = (sum(counts[first : first + len(providers)]) for first in range(0, len(counts), len(providers)))
+    return max(sums, default=0) / BUCKET_S
+
+
 @dataclass(frozen=True, slots=True)
 class InUse:
     """How much of a window is in use, and how many batches that count in it are out now."""
