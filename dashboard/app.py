@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from dashboard import api, errors, pages, probes
+from dashboard.api import reads
 from ingest.pipeline.context import Context
 from ingest.settings import Settings
 
@@ -48,6 +49,7 @@ def create_app(config: Settings) -> FastAPI:
     app.state.context = context
     errors.install(app)
     app.middleware("http")(_with_headers)
+    reads.install(app, config)
     app.include_router(probes.router)
     app.include_router(api.router)
     app.include_router(pages.router)

@@ -93,7 +93,7 @@ def test_a_command_on_a_page_can_be_read(line):
                     check_names(provider, call.dataset, named, given["interval"])
         case "celery":
             read_celery(arguments)
-        case "docker" | "cp" | "git":
+        case "docker" | "cp" | "git" | "curl":
             assert arguments
         case "python":
             assert arguments[:1] == ["-m"]
