@@ -71,7 +71,7 @@ def stored(served):
 
 @pytest.fixture(scope="module")
 def document(client):
-    return client.get("/v1/openapi.json").json()
+    return client.get("/v1/openapi.json", timeout=60).json()
 
 
 def refused(answer, *statuses):
@@ -230,7 +230,7 @@ def test_the_openapi_holds_for_what_schemathesis_makes_up(served, document):
         )
         @hypothesis.given(case=operation.as_strategy())
         def holds(case):
-            case.call_and_validate(base_url=served.url, checks=list(checks))
+            case.call_and_validate(base_url=served.url, checks=list(checks), timeout=60)
 
         holds()
         tried.add(operation.path)
