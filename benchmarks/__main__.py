@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import (
+    api,
     as_of,
     backfill,
     budget,
@@ -51,6 +52,7 @@ _ALL = (
     mutation,
     as_of,
     importing,
+    api,
 )
 
 

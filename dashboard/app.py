@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.staticfiles import StaticFiles
 
 from dashboard import api, errors, live, metrics, pages, probes
+from dashboard.api import reads
 from dashboard.correlated import Correlated
 from dashboard.watching import watching
 from ingest.pipeline.context import Context
@@ -55,6 +56,7 @@ def create_app(config: Settings) -> FastAPI:
     errors.install(app)
     app.middleware("http")(_with_headers)
     app.add_middleware(Correlated)
+    reads.install(app, config)
     app.include_router(probes.router)
     app.include_router(metrics.router)
     app.include_router(live.router)

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from psycopg2.errors import QueryCanceled
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from dashboard.templating import render
@@ -21,7 +22,7 @@ from ingest.telemetry import REQUEST_HEADER, correlation, redact
 
 log = structlog.get_logger(__name__)
 _CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed"}
-_CODES |= {409: "conflict", 422: "invalid", 500: "internal", 503: "unavailable"}
+_CODES |= {406: "not_acceptable", 409: "conflict", 422: "invalid", 500: "internal", 503: "unavailable"}
 
 
 def install(app: FastAPI) -> None:
@@ -29,7 +30,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(RequestValidationError, _of_validation)
     app.add_exception_handler(Exception, _unforeseen)
-    for kind in (FixRequest, TryAgain, SlowDown, RedisError, DBAPIError):
+    for kind in (FixRequest, TryAgain, SlowDown, RedisError, DBAPIError, PoolTimeout):
         app.add_exception_handler(kind, _foreseen)
 
 
@@ -69,9 +70,9 @@ async def _foreseen(request: Request, error: Exception) -> Response:
         case DBAPIError() if not isinstance(error, OperationalError | InterfaceError):
             return await _unforeseen(request, error)
         case _:
-            return answer(
-                request, 503, "a server of the farm can't be reached; try again", headers={"Retry-After": "5"}
-            )
+            away = "a server of the farm can't be reached; try again"
+            said = str(error) if isinstance(error, SlowDown) else away
+            return answer(request, 503, said, headers={"Retry-After": "5"})
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:

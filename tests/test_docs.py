@@ -93,7 +93,7 @@ def test_a_command_on_a_page_can_be_read(line):
                     check_names(provider, call.dataset, named, given["interval"])
         case "celery":
             read_celery(arguments)
-        case "docker" | "cp" | "git" | "pg_dump" | "pg_restore" | "psql" | "kubectl" | "systemctl":
+        case "docker" | "cp" | "git" | "curl" | "pg_dump" | "pg_restore" | "psql" | "kubectl" | "systemctl":
             assert arguments
         case "python":
             assert arguments[:1] == ["-m"]

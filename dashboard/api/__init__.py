@@ -4,4 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-router = APIRouter(prefix="/v1")
+from dashboard.api import farm, rows, series, work
+from dashboard.api.documented import ERRORS
+
+router = APIRouter(prefix="/v1", responses=ERRORS)
+for group in (rows, series, farm, work):
+    router.include_router(group.router)

@@ -35,16 +35,30 @@ class Digits:
 
 
 def digits_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Digits]:
-    """Return how many digits each column of numbers needs."""
-    found = {}
-    for name, is_levels in _numbers(dataset).items():
-        numbers = frame[name].str.strip_chars("{}").str.split(",").explode() if is_levels else frame[name]
-        # PostgreSQL writes no leading zeros but the one before a point.
-        bare = numbers.str.strip_prefix("-").str.strip_prefix("0").alias("bare").to_frame().lazy()
-        size, point = pl.col("bare").str.len_bytes(), pl.col("bare").str.find(".", literal=True)
-        most = bare.select(pl.coalesce(point, size).max(), (size - point - 1).max().alias("places")).collect().row(0)
-        found[name] = Digits(*(count or 0 for count in most))
-    return found
+    """Return how many digits the numbers of each column need: `places` exactly, `whole` at least."""
+    numbers = _numbers(dataset)
+    if not numbers:
+        return {}
+    found = _counted(frame, numbers, bare=False)
+    if all(one.fit for one in found.values()):
+        return found
+    return _counted(frame, numbers, bare=True)
+
+
+def _counted(frame: pl.DataFrame, numbers: Mapping[str, bool], *, bare: bool) -> dict[str, Digits]:
+    """Count digits; not `bare`: a sign and a zero before the point too, for half of the time."""
+    counts = []
+    for name, is_levels in numbers.items():
+        text = pl.col(name)
+        if is_levels:
+            text = text.str.strip_chars("{}").str.split(",").explode()
+        if bare:  # PostgreSQL writes no leading zeros but the one before a point
+            text = text.str.strip_prefix("-").str.strip_prefix("0")
+        size, point = text.str.len_bytes(), text.str.find(".", literal=True)
+        counts.append(pl.coalesce(point, size).max().alias(f"{name} whole"))
+        counts.append((size - point - 1).max().alias(f"{name} places"))
+    most = frame.lazy().select(counts).collect().row(0, named=True)
+    return {name: Digits(most[f"{name} whole"] or 0, most[f"{name} places"] or 0) for name in numbers}
 
 
 def widest(all_digits: Iterable[Mapping[str, Digits]]) -> dict[str, Digits]:

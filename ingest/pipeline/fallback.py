@@ -34,6 +34,11 @@ class Ranked:
         """Return how many of the newest rows are wanted; None: all."""
         return self.wanted[0].last
 
+    def goes_on(self, instrument: str) -> bool:
+        """Say whether the read goes on within this instrument."""
+        behind = self.wanted[0].behind
+        return behind is not None and behind.instrument == instrument
+
     def newest(self, last: int) -> Ranked:
         """Return the same, cut to so many of the newest rows."""
         return Ranked(self.providers, [replace(one, last=last) for one in self.wanted])
@@ -101,7 +106,7 @@ def ranked_chunks(sessions: sessionmaker[Session], ranked: Ranked) -> Iterator[p
             for name, one in zip(ranked.providers, ranked.wanted, strict=True)
         ]
         merged = _merged(streams, ranked.providers)
-        if ranked.last is None:
+        if ranked.last is None or ranked.goes_on(instrument):
             yield from merged
         elif frames := list(merged):
             yield pl.concat(frames).tail(ranked.last)

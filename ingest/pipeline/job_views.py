@@ -39,13 +39,16 @@ def list_jobs(
     state: str | None = None,
     provider: str | None = None,
     entry: str | None = None,
+    before_id: int | None = None,
     limit: int = 50,
 ) -> Sequence[Job]:
-    """Return the newest jobs that fit, newest first.
+    """Return the newest jobs that fit, newest first; `before_id`: those before that one.
 
     It goes back from the newest until it has `limit` of them: what is rare is looked for in the whole table.
     """
     query = select(Job).order_by(Job.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(Job.id < before_id)
     if lane is not None:
         query = query.where(Job.lane == lane)
     if state is not None:

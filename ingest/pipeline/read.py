@@ -1,8 +1,8 @@
 """Read: stored rows of one or many series, as columns of text.
 
-Deliberately not here: numbers made of those texts (exact), formats (export), who asks (commands/data.py, farm.py; only
-they import this file, because it loads polars, which must not meet a fork). Invariant: a number is the text that
-PostgreSQL writes, with all its digits.
+Deliberately not here: numbers made of those texts (exact), formats (export), who asks (commands/data.py, farm.py,
+dashboard/api; only they import this file, because it loads polars, which must not meet a fork). Invariant: a number is
+the text that PostgreSQL writes, with all its digits.
 
 A frame has the columns `instrument`, `ts` and `VALUE_COLUMNS` of its dataset, then `is_final` (bars only) and
 `observed_at`; series stand in the order they were asked for, each from its oldest row to its newest. All rows are
@@ -47,10 +47,19 @@ _UTC_US = pl.Datetime("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a read went so far: a row of an instrument by its key, `ts` first."""
+
+    instrument: str
+    key: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What to read: series ids by instrument, rows of `[start, end)`, of these the newest `last` of each series.
 
-    With `as_of`, what was known then: bars that were final, and of a date's observations the newest vintage.
+    With `as_of`, what was known then: bars that were final, and of a date's observations the newest vintage. `behind`:
+    of that place's instrument, which is the first, only the rows behind it, however many these are by now.
     """
 
     dataset: Dataset
@@ -60,6 +69,15 @@ class Wanted:
     last: int | None = None
     final_only: bool = False
     as_of: datetime | None = None
+    behind: Place | None = None
+    #: rows a statement brings at most, where these are fewer than `CHUNK_ROWS`
+    most_rows: int | None = None
+
+    @property
+    def chunk_rows(self) -> int:
+        """Return how many rows a statement brings at most."""
+        usual = CHUNK_ROWS[self.dataset]
+        return usual if self.most_rows is None else min(self.most_rows, usual)
 
 
 def find(session: Session, provider: str, dataset: str, instruments: Sequence[str], *, interval: str | None) -> Wanted:
@@ -127,7 +145,7 @@ def no_rows(dataset: Dataset) -> pl.DataFrame:
 
 
 def chunks(sessions: sessionmaker[Session], wanted: Wanted) -> Iterator[pl.DataFrame]:
-    """Yield the same rows in frames of `CHUNK_ROWS` to twice that; the last may be smaller, and no rows are no frame.
+    """Yield the same rows in frames of `chunk_rows` to twice that; the last may be smaller, and no rows are no frame.
 
     Each statement goes on behind the last row of the one before and is a transaction of its own, so a reader may take
     as long as it likes between two chunks. No row comes twice, and none that stays as it is is left out.
@@ -136,7 +154,7 @@ def chunks(sessions: sessionmaker[Session], wanted: Wanted) -> Iterator[pl.DataF
     for instrument, series_id in wanted.series.items():
         for frame in _series_chunks(sessions, wanted, instrument, series_id):
             waiting.append(frame)
-            if sum(one.height for one in waiting) >= CHUNK_ROWS[wanted.dataset]:
+            if sum(one.height for one in waiting) >= wanted.chunk_rows:
                 yield pl.concat(waiting)
                 waiting = []
     if waiting:
@@ -149,12 +167,14 @@ def _series_chunks(
     key = ("ts", *KEY_COLUMNS[wanted.dataset])
     bounds, values = _bounds(wanted, series_id)
     after, left, behind = None, wanted.last, ""
+    if wanted.behind is not None and wanted.behind.instrument == instrument:
+        after, left, behind = wanted.behind.key, None, ">"
     if left is not None:
         with sessions() as session:
             after = _newest_from(session, wanted, bounds, values)
         behind = ">="
     while left is None or left > 0:
-        size = CHUNK_ROWS[wanted.dataset] if left is None else min(left, CHUNK_ROWS[wanted.dataset])
+        size = wanted.chunk_rows if left is None else min(left, wanted.chunk_rows)
         where, condition = bounds, ""
         if after is not None:
             # Rows are compared for the order, `ts` alone for the partitions: PostgreSQL prunes by nothing else.

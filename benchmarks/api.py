@@ -1,0 +1,130 @@
+"""The REST API over a real socket: a year of one-minute bars as a Parquet file.
+
+The dashboard is a process of its own, as `python -m dashboard` starts it. The time goes from the request to the last
+byte, at a client that only receives. Deliberately not here: reading from Python (as_of). Invariant: what was measured
+holds every row of the table with every digit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import requests
+from sqlalchemy import text
+
+from benchmarks.cpu import cpu_s, spent
+from benchmarks.stage import Stage, context_of, listens, running, stage, until
+from local.port import LOOPBACK, free_port
+
+NAME = "api"
+HELP = "the REST API: a year of one-minute bars as Parquet"
+_FIRST = datetime(2023, 1, 1, tzinfo=UTC)
+_FILL = (
+    "INSERT INTO series (id, provider, dataset, instrument, interval) OVERRIDING SYSTEM VALUE"
+    " VALUES (1, 'binance', 'bars', 'BTC-USDT', '1m')",
+    """
+    INSERT INTO bars (series_id, ts, open, high, low, close, volume, quote_volume, trade_count, is_final,
+        observed_at, job_id)
+    SELECT 1, ts, 61234.10 + n % 7, 61300.20, 61100.00, 61200.50 + n % 10, 12.34500, 755432.12, 1234, true,
+        ts + interval '10 minutes', 1
+    FROM generate_series(0, :rows - 1) AS n, LATERAL (SELECT :first + n * interval '1 minute' AS ts) AS bar
+    """,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dashboard:
+    """A dashboard that serves at `url`."""
+
+    url: str
+    pid: int
+
+
+def add_options(options: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    options.add_argument("--rows", type=int, default=525_600, help="bars (default: %(default)s, a year)")
+    options.add_argument("--rounds", type=int, default=5, help="rounds (default: %(default)s)")
+
+
+def is_bad(figures: Mapping[str, Any]) -> bool:
+    """Say whether a row is missing, or differs from the table's."""
+    return bool(figures["parquet_differs"])
+
+
+def run(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Measure each part against a dashboard of its own."""
+    with stage() as ground:
+        return {**_parquet(ground, chosen.rows, chosen.rounds)}
+
+
+@contextmanager
+def _dashboard(ground: Stage) -> Iterator[_Dashboard]:
+    port = free_port()
+    env = {
+        "DATABASE_URL": ground.urls.database_url,
+        "REDIS_URL": ground.urls.redis_url,
+        "TICKFARM_DASHBOARD_PORT": str(port),
+    }
+    with running(ground, "dashboard", sys.executable, "-m", "dashboard", env=env) as child:
+        until(lambda: listens(port), 30, f"the dashboard to listen (log: {child.log})")
+        yield _Dashboard(f"http://{LOOPBACK}:{port}", child.pid)
+
+
+def _parquet(ground: Stage, rows: int, rounds: int) -> dict[str, Any]:
+    """Return the rows a second, what a row costs, and the most memory that the dashboard held."""
+    end = _FIRST + timedelta(minutes=rows)
+    with context_of(ground) as context:
+        context.make_room("bars", _FIRST, end)
+        with context.sessions.begin() as session:
+            for statement in _FILL:
+                session.execute(text(statement), {"rows": rows, "first": _FIRST})
+    with closing(ground.database()) as connection, connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE bars")
+    query = {"provider": "binance", "instrument": "BTC-USDT", "interval": "1m", "format": "parquet"}
+    window = {"start": _FIRST.isoformat(), "end": end.isoformat()}
+    assert ground.servers.postgres is not None
+    with _dashboard(ground) as served:
+        pids = {"dashboard": served.pid, "postgres": ground.servers.postgres.pid}
+        took_s, before = [], cpu_s(pids)
+        for _ in range(rounds):
+            began = time.monotonic()
+            answer = requests.get(f"{served.url}/v1/bars", {**query, **window}, timeout=120)
+            took_s.append(time.monotonic() - began)
+            answer.raise_for_status()
+        used = spent(before, cpu_s(pids), per=rounds * rows / 1e6, digits=2)
+        peak_mb = _peak_mb(served.pid)
+    found = pq.read_table(io.BytesIO(answer.content))
+    closes = str(pc.sum(found["close"]))
+    return {
+        "parquet_rows_s": round(rows / median(took_s)),
+        "parquet_best_rows_s": round(rows / min(took_s)),
+        "parquet_cpu_us": used,
+        "parquet_mb": round(len(answer.content) / 1e6, 1),
+        "parquet_peak_mb": peak_mb,
+        "parquet_differs": int(found.num_rows != rows or closes != _in_table(ground)),
+    }
+
+
+def _in_table(ground: Stage) -> str:
+    with closing(ground.database()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT sum(close)::text FROM bars")
+        return str((cursor.fetchone() or [""])[0])
+
+
+def _peak_mb(pid: int) -> int:
+    """Return the most memory that the process has held; 0 where nothing tells."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
