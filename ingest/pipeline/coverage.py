@@ -1,8 +1,8 @@
 """Coverage: of each followed series, how much of what must be there is proven to be. Reads the ledger, never the rows.
 
 Deliberately not here: what is done about the rest (gaps), whether the tables still hold what the ledger says (scrub),
-and how the ledger is summed up by month (models/ledger_months). Invariant: what is not proven is not counted: of a day that is suspect nothing is, and of today what settled
-before now.
+and how the ledger is summed up by month (models/ledger_months). Invariant: what is not proven is not counted: of a day
+that is suspect nothing is, and of today what settled before now.
 
 Bars are counted in rows; of other datasets nobody knows how many there must be, so their days are. News, posts and
 actions come when something happens: they are shown, and nothing is unproven of them.
@@ -108,8 +108,8 @@ def coverage(
     Series that nobody follows are among them with the days that hold imported rows.
 
     What came to be owed since the last check of gaps counts: it is planned in the session, which the caller rolls back.
-    Cost: what has changed since the months were rolled last, the days of the newest one or two months, a row a series and
-    month of the others, and one index look-up a series for its newest row.
+    Cost: what has changed since the months were rolled last, the days of the newest one or two, a row a series and
+    month of the others, and two index look-ups a series.
     """
     plan_days(session, config, now)
     today = now.astimezone(UTC).date()
