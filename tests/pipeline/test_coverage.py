@@ -16,6 +16,8 @@ from models.ledger_months import forget, roll
 
 NOW = datetime.now(UTC)
 OLD = [date(2023, 11, 20) + timedelta(days=n) for n in range(80)]
+#: Few enough that the last day of a month in a state often changes.
+FEW = OLD[::3]
 YOUNG = [NOW.date() - timedelta(days=n) for n in range(1, 45)]
 SPANS = (None, timedelta(days=1), timedelta(days=30), timedelta(days=70), NOW - datetime(2023, 12, 9, tzinfo=UTC))
 SERIES = (
@@ -123,7 +125,7 @@ class History:
                 self._some(session, set())
 
     def _some(self, session, mine):
-        series_id, days = self.dice.choice(self.series), self.dice.choice([OLD, YOUNG])
+        series_id, days = self.dice.choice(self.series), self.dice.choice([FEW, FEW, YOUNG])
         start = self.dice.randrange(len(days))
         for day in days[start : start + self.dice.choice([1, 1, 12])]:
             if (series_id, day) in self.taken - mine:
@@ -206,6 +208,22 @@ def test_a_month_is_not_summed_up_while_a_transaction_may_have_changed_it_withou
             session.rollback()
             rolled(farm, 1)
     assert until(farm) > NOW.date()
+
+
+def test_a_month_that_changed_is_summed_up_anew_and_states_that_it_no_longer_has_are_gone(farm, series):
+    sums = "SELECT state, days, expected, stored FROM ledger_months ORDER BY state"
+    with farm.context.sessions.begin() as session:
+        put(session, series[0], OLD[0])
+        put(session, series[0], OLD[1], state="suspect")
+    rolled(farm)
+    assert farm.select(sums) == [("suspect", 1, 1440, 1440), ("verified", 1, 1440, 1440)]
+    with farm.context.sessions.begin() as session:
+        put(session, series[0], OLD[1])
+    rolled(farm, 1)
+    assert farm.select(sums) == [("verified", 2, 2880, 2880)]
+    farm.change("DELETE FROM ledger")
+    rolled(farm, 1)
+    assert farm.select(sums) == []
 
 
 def test_only_what_the_report_reads_of_older_days_is_noted(farm, series):
