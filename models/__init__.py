@@ -11,6 +11,7 @@ from models.fetch_log import FetchLog
 from models.findings import Finding
 from models.jobs import IN_FLIGHT, Job
 from models.ledger import LedgerDay
+from models.ledger_months import LedgerMonth, LedgerRolled
 from models.news import Article
 from models.observations import Observation
 from models.posts import Post
@@ -38,6 +39,8 @@ __all__ = [
     "Finding",
     "Job",
     "LedgerDay",
+    "LedgerMonth",
+    "LedgerRolled",
     "Observation",
     "Post",
     "ProviderEvent",

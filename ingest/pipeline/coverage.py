@@ -1,8 +1,8 @@
 """Coverage: of each followed series, how much of what must be there is proven to be. Reads the ledger, never the rows.
 
-Deliberately not here: what is done about the rest (gaps), and whether the tables still hold what the ledger says
-(scrub). Invariant: what is not proven is not counted: of a day that is suspect nothing is, and of today what settled
-before now.
+Deliberately not here: what is done about the rest (gaps), whether the tables still hold what the ledger says (scrub),
+and how the ledger is summed up by month (models/ledger_months). Invariant: what is not proven is not counted: of a day
+that is suspect nothing is, and of today what settled before now.
 
 Bars are counted in rows; of other datasets nobody knows how many there must be, so their days are. News, posts and
 actions come when something happens: they are shown, and nothing is unproven of them.
@@ -27,6 +27,7 @@ from ingest.pipeline.status import followed_series, is_late
 from ingest.providers.contract import calendar_of
 from ingest.settings import Settings
 from models import Series
+from models.ledger_months import PARTS, parts_of
 
 #: Of what nobody can say that it must be there.
 BEST_EFFORT = ("news", "posts", "actions")
@@ -71,22 +72,27 @@ class SeriesCoverage:
         return self.dataset in BEST_EFFORT or (self.gap_days == 0 and self.days > 0)
 
 
-#: A day's owed and proven numbers: rows where the calendar knows how many, the day itself elsewhere. Days of today are
+#: Owed and proven numbers: rows where the calendar knows how many, the days themselves elsewhere. Days of today are
 #: counted apart.
-_DAYS = text("""
-    SELECT series.id, min(day) AS first, count(*) AS days,
-        sum(CASE WHEN dataset = 'bars' THEN coalesce(expected, stored) ELSE 1 END) AS expected,
+_CLOSED = text(f"""
+    WITH {PARTS}
+    SELECT series.id, sum(days) AS days,
+        CASE WHEN followed THEN
+            (SELECT min(day) FROM ledger WHERE series_id = series.id AND day >= :first AND day < :today)
+        ELSE (SELECT min(day) FROM ledger WHERE series_id = series.id AND day >= :first AND day < :today
+            AND state = 'imported') END AS first,
+        sum(CASE WHEN dataset = 'bars' THEN expected ELSE days END) AS expected,
         sum(CASE WHEN state IN ('verified', 'empty_confirmed')
-                THEN CASE WHEN dataset = 'bars' THEN coalesce(expected, stored) ELSE 1 END
+                THEN CASE WHEN dataset = 'bars' THEN expected ELSE days END
             WHEN state IN ('suspect', 'imported', 'unavailable', 'retired') OR dataset <> 'bars' THEN 0
-            ELSE least(final + confirmed, coalesce(expected, stored)) END) AS proven,
-        count(*) FILTER (WHERE state NOT IN ('verified', 'empty_confirmed')) AS gap_days,
-        count(*) FILTER (WHERE state = 'suspect') AS suspect_days,
-        count(*) FILTER (WHERE state = 'imported') AS imported_days,
-        count(*) FILTER (WHERE state IN ('unavailable', 'retired')) AS unavailable_days
-    FROM ledger JOIN series ON series.id = ledger.series_id
-    WHERE (followed OR state = 'imported') AND day >= :first AND day < :today
-    GROUP BY series.id
+            ELSE stored END) AS proven,
+        coalesce(sum(days) FILTER (WHERE state NOT IN ('verified', 'empty_confirmed')), 0) AS gap_days,
+        coalesce(sum(days) FILTER (WHERE state = 'suspect'), 0) AS suspect_days,
+        coalesce(sum(days) FILTER (WHERE state = 'imported'), 0) AS imported_days,
+        coalesce(sum(days) FILTER (WHERE state IN ('unavailable', 'retired')), 0) AS unavailable_days
+    FROM parts JOIN series ON series.id = parts.series_id
+    WHERE followed OR state = 'imported'
+    GROUP BY series.id HAVING sum(days) > 0
 """)
 _TODAY = text("""
     SELECT series_id, final, confirmed, state FROM ledger JOIN series ON series.id = ledger.series_id
@@ -102,12 +108,13 @@ def coverage(
     Series that nobody follows are among them with the days that hold imported rows.
 
     What came to be owed since the last check of gaps counts: it is planned in the session, which the caller rolls back.
-    Cost: one pass over the ledger's days of that time, and one index look-up a series for its newest row.
+    Cost: what has changed since the months were rolled last, the days of the newest one or two, a row a series and
+    month of the others, and two index look-ups a series.
     """
     plan_days(session, config, now)
     today = now.astimezone(UTC).date()
     first = date.min if last is None else (now.astimezone(UTC) - last).date()
-    closed = {row.id: row for row in session.execute(_DAYS, {"first": first, "today": today})}
+    closed = {row.id: row for row in session.execute(_CLOSED, parts_of(first, today))}
     begun = {row.series_id: row for row in session.execute(_TODAY, {"today": today})}
     return [
         _of(series, newest, closed.get(series.id), begun.get(series.id), now)
@@ -121,8 +128,8 @@ def _of(
     """Return the coverage of a series from its days that are over and the one that has begun."""
     days, expected, proven, gap_days = (0, 0, 0, 0) if begun is None else _today(series, begun, now)
     if closed is not None:
-        days, expected = days + closed.days, expected + int(closed.expected)
-        proven, gap_days = proven + int(closed.proven), gap_days + closed.gap_days
+        days, expected = days + int(closed.days), expected + int(closed.expected)
+        proven, gap_days = proven + int(closed.proven), gap_days + int(closed.gap_days)
     return SeriesCoverage(
         series.provider,
         series.dataset,
@@ -133,9 +140,9 @@ def _of(
         expected=expected,
         proven=proven,
         gap_days=gap_days,
-        suspect_days=closed.suspect_days if closed else 0,
-        imported_days=closed.imported_days if closed else 0,
-        unavailable_days=closed.unavailable_days if closed else 0,
+        suspect_days=int(closed.suspect_days) if closed else 0,
+        imported_days=int(closed.imported_days) if closed else 0,
+        unavailable_days=int(closed.unavailable_days) if closed else 0,
         newest=newest,
         age_s=None if newest is None else max((now - newest).total_seconds(), 0.0),
         is_late=series.followed and is_late(series, newest, now),

@@ -36,6 +36,7 @@ from ingest.pipeline.gaps_windows import Ranges, Window, key_of, merged
 from ingest.pipeline.jobs import GAP_PREFIX, NewJob, insert_jobs
 from ingest.pipeline.terms import disabled
 from models.evidence import CONFIRM_AFTER
+from models.ledger_months import roll
 
 #: Below the task's soft limit of 75 s by more than the longest statement takes.
 BUDGET_S = 45.0
@@ -138,6 +139,8 @@ def check(context: Context, now: datetime, *, budget_s: float = BUDGET_S) -> Rep
             share = -(-room // left)  # so that each gets its newest days before anybody's old ones
             with context.sessions.begin() as session:
                 room -= _check_series(session, owed, now, pending=pending, room=share, report=report)
+        with context.sessions.begin() as session:
+            roll(session)
     log.info("gaps_checked", **report.summary())
     return report
 

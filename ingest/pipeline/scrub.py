@@ -20,6 +20,7 @@ from ingest.market.quality import RULES, Finding
 from ingest.market.times import midnight
 from ingest.pipeline.context import Context
 from ingest.pipeline.store import Source, note_findings
+from models.ledger_months import forget
 from models.upsert import row_hash, table_of
 
 #: Days of a series that one statement reads: a month of minutes is 44,640 rows, ten years of days 3,650.
@@ -75,9 +76,11 @@ class Scrubbed:
 def scrub(context: Context, now: datetime) -> Scrubbed:
     """Compare every day of every series with what is stored; make the days that differ suspect, each with a finding.
 
-    Reads every row. Days that retention emptied are no alarm.
+    Reads every row. Days that retention emptied are no alarm. The ledger's sums by month are made anew after it.
     """
     done = Scrubbed()
+    with context.sessions.begin() as session:
+        forget(session)
     with context.sessions() as session:
         series = session.execute(
             text(f"SELECT id, dataset, provider, instrument, {_STEP} AS step FROM series ORDER BY id")
