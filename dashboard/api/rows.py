@@ -44,8 +44,8 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.export import csv_chunks, json_chunks, write_arrow, write_parquet
 from ingest.pipeline.fallback import Ranked, rank
 from ingest.pipeline.pages import Asked, dataset_of, frames_of, page_of
-from ingest.pipeline.read import find, within
 from ingest.pipeline.range_gaps import BarsRead, ReadGap, gaps_of_read
+from ingest.pipeline.read import find, within
 
 router = APIRouter(tags=["rows"])
 #: Files that are made at the same time; each may hold some hundred MB. Who comes later waits so long.
