@@ -16,7 +16,7 @@ import yaml
 
 from ingest.settings import CHECKOUT
 
-PROMETHEUS, GRAFANA = CHECKOUT / "deploy" / "prometheus", CHECKOUT / "deploy" / "grafana"
+PROMETHEUS, GRAFANA = CHECKOUT / "deploy" / "prometheus", CHECKOUT / "deploy" / "grafana" / "dashboards"
 RULES = [rule for group in yaml.safe_load((PROMETHEUS / "rules.yml").read_text())["groups"] for rule in group["rules"]]
 DASHBOARDS = sorted(file for file in GRAFANA.glob("*.json"))
 

@@ -116,7 +116,7 @@ def expressions():
     """Yield every expression of the rules and of the dashboards."""
     for group in yaml.safe_load((CHECKOUT / "deploy/prometheus/rules.yml").read_text())["groups"]:
         yield from (rule["expr"] for rule in group["rules"])
-    for file in (CHECKOUT / "deploy/grafana").glob("*.json"):
+    for file in (CHECKOUT / "deploy/grafana/dashboards").glob("*.json"):
         board = json.loads(file.read_text())
         yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
         yield from (one["query"] for one in board["templating"]["list"])
