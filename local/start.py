@@ -64,8 +64,7 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         config = read_settings()
         check_settings(config)
         flower_port, dashboard_port, sandbox_port = _ports(config, sandbox=sandbox)
-        sandbox_url = None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}"
-        servers = Servers(home, which=_missing(config), sandbox_url=sandbox_url)
+        servers = _servers(home, config, sandbox_port)
         stack.callback(servers.stop)
         stack.callback(stop.begin)
         servers.start()
@@ -75,23 +74,20 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         check_lookback(config, urls.database_url)
         from celeryconfig import LANES  # noqa: PLC0415 (it reads the addresses, which are known only now)
 
-        processes = farm_processes(
-            home, LANES, flower_port=flower_port, dashboard_port=dashboard_port, sandbox_port=sandbox_port
-        )
-        supervisor = Supervisor(home, processes)
+        ports = {"flower_port": flower_port, "dashboard_port": dashboard_port}
+        supervisor = Supervisor(home, farm_processes(home, LANES, **ports, sandbox_port=sandbox_port))
         stack.callback(supervisor.stop, hurry=lambda: stop.asked > 1)
         supervisor.start()
         stack.callback(stop.begin)
+        token_file = home / "secrets" / DASHBOARD_TOKEN
         yield Farm(
             home=home,
             urls=urls,
             flower_url=f"http://{LOOPBACK}:{flower_port}",
             flower_password_file=home / "secrets" / "flower_password",
             dashboard_url=f"http://{LOOPBACK}:{dashboard_port}",
-            dashboard_token_file=home / "secrets" / DASHBOARD_TOKEN
-            if config.tickfarm_dashboard_token is None
-            else None,
-            sandbox_url=sandbox_url,
+            dashboard_token_file=None if config.tickfarm_dashboard_token else token_file,
+            sandbox_url=None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}",
             servers=servers,
             supervisor=supervisor,
             lanes=LANES,
@@ -141,6 +137,11 @@ def _ports(config: Settings, *, sandbox: bool) -> tuple[int, int, int | None]:
         chosen["TICKFARM_DASHBOARD_PORT"],
         chosen.get("TICKFARM_SANDBOX_PORT"),
     )
+
+
+def _servers(home: Path, config: Settings, sandbox_port: int | None) -> Servers:
+    sandbox_url = None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}"
+    return Servers(home, which=_missing(config), sandbox_url=sandbox_url)
 
 
 def _missing(config: Settings) -> list[Which]:
