@@ -73,20 +73,18 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         migrate.upgrade(urls.database_url)
         check_lookback(config, urls.database_url)
         from celeryconfig import LANES  # noqa: PLC0415 (it reads the addresses, which are known only now)
-
         ports = {"flower_port": flower_port, "dashboard_port": dashboard_port}
         supervisor = Supervisor(home, farm_processes(home, LANES, **ports, sandbox_port=sandbox_port))
         stack.callback(supervisor.stop, hurry=lambda: stop.asked > 1)
         supervisor.start()
         stack.callback(stop.begin)
-        token_file = home / "secrets" / DASHBOARD_TOKEN
         yield Farm(
             home=home,
             urls=urls,
             flower_url=f"http://{LOOPBACK}:{flower_port}",
             flower_password_file=home / "secrets" / "flower_password",
             dashboard_url=f"http://{LOOPBACK}:{dashboard_port}",
-            dashboard_token_file=None if config.tickfarm_dashboard_token else token_file,
+            dashboard_token_file=_token_file(home, config),
             sandbox_url=None if sandbox_port is None else f"http://{LOOPBACK}:{sandbox_port}",
             servers=servers,
             supervisor=supervisor,
@@ -137,6 +135,10 @@ def _ports(config: Settings, *, sandbox: bool) -> tuple[int, int, int | None]:
         chosen["TICKFARM_DASHBOARD_PORT"],
         chosen.get("TICKFARM_SANDBOX_PORT"),
     )
+
+
+def _token_file(home: Path, config: Settings) -> Path | None:
+    return None if config.tickfarm_dashboard_token else home / "secrets" / DASHBOARD_TOKEN
 
 
 def _servers(home: Path, config: Settings, sandbox_port: int | None) -> Servers:

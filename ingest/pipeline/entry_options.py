@@ -34,6 +34,8 @@ OPTIONS: Final[Mapping[str, str]] = {
     "catch_up_limit": "catch_up_limit",
     "window": "window",
 }
+#: in the order in which a command says them
+_ORDER: Final = list(dict.fromkeys(OPTIONS.values()))
 _OPTION_OF: Final = {field: option for option, field in OPTIONS.items() if option not in ("every", "cron")}
 #: Fields that an empty text takes away.
 _MAY_BE_NONE: Final = {name for name, field in EntrySpec.model_fields.items() if field.default is None}
@@ -55,8 +57,8 @@ def command_of(verb: str, name: str, fields: Mapping[str, Any]) -> str:
     if dict(fields) in ({"enabled": True}, {"enabled": False}):
         return join(["schedule", "resume" if fields["enabled"] else "pause", name])
     words = ["schedule", verb, name]
-    for field, value in fields.items():
-        words += _option(field, value)
+    for field in sorted(fields, key=lambda field: _ORDER.index(field) if field in _ORDER else len(_ORDER)):
+        words += _option(field, fields[field])
     return join(words)
 
 

@@ -98,9 +98,9 @@ def writer(served: Served) -> Iterator[httpx.Client]:
         yield found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Return a real Chromium."""
+    """Return a real Chromium. A module's only: while playwright runs, no other event loop can in this thread."""
     if CHROMIUM is None:
         assert "CI" not in os.environ, "CI must have a browser: .ci/packages installs it"
         pytest.skip("no chromium here: `.ci/packages` installs it")

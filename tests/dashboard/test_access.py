@@ -8,6 +8,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from fastapi import HTTPException
+from playwright.sync_api import expect
 from starlette.requests import Request
 
 from dashboard.access import COOKIE, may_write, takes_writes
@@ -106,4 +107,4 @@ def test_signing_in_and_out_in_a_browser(signed_in):
     signed_in.goto("/audit")
     signed_in.get_by_role("button", name="Sign out").click()
     signed_in.goto("/audit")
-    assert signed_in.get_by_role("link", name="Sign in").is_visible()
+    expect(signed_in.get_by_role("link", name="Sign in")).to_be_visible()

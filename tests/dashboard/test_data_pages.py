@@ -90,7 +90,7 @@ def test_the_chart_draws_the_stored_bars_and_marks_the_hole(page, client, stored
     assert data["missing"] == list(range(data["missing"][0], data["missing"][0] + 420, 60))
     page.goto(f"/series/{stored.bars}")
     expect(page.locator("#chart[data-bars='82'][data-missing='7'] canvas").first).to_be_visible()
-    assert page.get_by_role("group", name="Chart of 82 bars").is_visible()
+    expect(page.get_by_role("group", name="Chart of 82 bars")).to_be_visible()
 
 
 def test_a_series_page_has_its_bars_days_runs_revisions_and_findings(client, stored):
@@ -160,7 +160,7 @@ def test_pages_are_read_without_javascript(browser: Browser, served, stored):
         page.get_by_role("link", name="BTC-USDT 1m").click()
         assert page.get_by_role("table", name="Newest bars").locator("tbody tr").count() == 30
         page.get_by_role("link", name="all of them").click()
-        assert page.get_by_role("table", name="Kinds, most rows first").is_visible()
+        expect(page.get_by_role("table", name="Kinds, most rows first")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

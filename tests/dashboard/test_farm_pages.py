@@ -9,6 +9,7 @@ import re
 import shlex
 
 import pytest
+from playwright.sync_api import expect
 from sqlalchemy import text
 
 from ingest.pipeline import workers
@@ -89,7 +90,7 @@ def test_a_provider_is_held_and_lifted(operator, acts, value):
     operator.get_by_label("Why").fill("their maintenance")
     operator.locator("form", has=operator.get_by_label("Why")).get_by_label("For").fill("2h")
     press(operator, "Hold")
-    assert operator.get_by_text("by hand: their maintenance").first.is_visible()
+    expect(operator.get_by_text("by hand: their maintenance").first).to_be_visible()
     assert value("SELECT until > now() + interval '119 min' FROM provider_holds WHERE provider = 'kraken'")
     press(operator, "Lift")
     assert value("SELECT count(*) FROM provider_holds") == 0
@@ -100,7 +101,7 @@ def test_a_provider_is_held_and_lifted(operator, acts, value):
 def test_a_breaker_is_opened_probed_and_closed(operator, acts):
     operator.goto("/providers/kraken")
     press(operator, "Open")
-    assert operator.get_by_text("OPEN until").first.is_visible()
+    expect(operator.get_by_text("OPEN until").first).to_be_visible()
     press(operator, "Probe")
     press(operator, "Close")
     assert operator.get_by_text("OPEN until").count() == 0
@@ -155,7 +156,7 @@ def test_lanes_say_what_waits_and_workers_who_they_are(filled, client):
     )
     said = client.get("/queues").text
     assert 'href="http://127.0.0.1:5555/worker/one%40farm"' in said
-    assert "9 min ago" in said
+    assert re.search(r"\b(9|1\d) min ago", said)
     assert ">nobody<" in said
 
 
@@ -167,14 +168,14 @@ def test_a_backfill_is_planned_then_ordered_then_cancelled(operator, acts, value
     operator.get_by_label("From").fill("2024-01-01")
     operator.get_by_label("To").fill("2024-03-01")
     press(operator, "Plan")
-    assert operator.get_by_text("120 missing").is_visible()
+    expect(operator.get_by_text("120 missing")).to_be_visible()
     assert value("SELECT count(*) FROM backfills") == 0
     press(operator, "Order it")
     number = value("SELECT id FROM backfills WHERE ordered_by = 'ada'")
     assert operator.url.endswith(f"/backfills/{number}")
     check_looks(operator, "backfill")
     press(operator, "Cancel")
-    assert operator.get_by_text(re.compile(r"Up to \d+ jobs")).is_visible()
+    expect(operator.get_by_text(re.compile(r"Up to \d+ jobs"))).to_be_visible()
     press(operator, f"Cancel backfill {number}")
     assert value("SELECT cancelled_at IS NOT NULL FROM backfills WHERE id = :number", number=number)
     words = "backfill run binance bars BTC-USDT ETH-USDT --start 2024-01-01T00:00 --end 2024-03-01T00:00 --interval 1d"
@@ -182,7 +183,7 @@ def test_a_backfill_is_planned_then_ordered_then_cancelled(operator, acts, value
     cancelled = ("ada", "dashboard", f"backfill cancel {number}", subject)
     assert acts() == [("ada", "dashboard", words, subject), cancelled]
     operator.goto("/backfills")
-    assert operator.get_by_text("cancelled").first.is_visible()
+    expect(operator.get_by_text("cancelled").first).to_be_visible()
     check_looks(operator, "backfills-with-one")
 
 
@@ -209,7 +210,7 @@ def test_letters_are_requeued_and_discarded_by_kind_and_what_came_later_stays(op
     assert value("SELECT state FROM dead_letters WHERE task_id = 'late'") == "open"
     row = operator.get_by_role("row").filter(has_text="tasks.fetch.kraken")
     row.get_by_role("button", name="Discard").click()
-    assert operator.get_by_text("1 letters of tasks.fetch.kraken (TypeError) are closed for good").is_visible()
+    expect(operator.get_by_text("1 letters of tasks.fetch.kraken (TypeError) are closed for good")).to_be_visible()
     assert value("SELECT state FROM dead_letters WHERE task_id = 'odd'") == "open"
     press(operator, "Discard 1 letters")
     assert value("SELECT state FROM dead_letters WHERE task_id = 'odd'") == "discarded"
@@ -235,7 +236,7 @@ def test_one_letter_is_requeued_and_another_discarded_and_then_the_page_is_green
     press(operator, "Discard")
     press(operator, "Discard 1 letter")
     assert value("SELECT state FROM dead_letters WHERE task_id = 'a'") == "discarded"
-    assert operator.locator(".notice.good").is_visible()
+    expect(operator.locator(".notice.good")).to_be_visible()
     check_looks(operator, "dead-none")
     assert [(way, act.split()[:2]) for _, way, act, _ in acts()] == [
         ("command", ["dead", "requeue"]),
@@ -270,15 +271,15 @@ def test_an_entry_is_changed_paused_resumed_run_and_reset(operator, acts, value)
     operator.get_by_label("Priority").select_option("1")
     press(operator, "Change")
     assert value("SELECT edits FROM schedule WHERE name = 'gaps'") == {"schedule": "30 7 * * *", "priority": 1}
-    assert operator.get_by_text("edited by hand: schedule, priority").is_visible()
-    assert operator.get_by_text("schedule: 15 6 * * 1-5 → 30 7 * * *").is_visible()
+    expect(operator.get_by_text("edited by hand: priority, schedule")).to_be_visible()
+    expect(operator.get_by_text("schedule: 15 6 * * 1-5 → 30 7 * * *")).to_be_visible()
     press(operator, "Pause")
-    assert operator.get_by_text("it does not run").is_visible()
+    expect(operator.get_by_text("it does not run")).to_be_visible()
     press(operator, "Resume")
     press(operator, "Run now")
     assert value("SELECT by_hand FROM schedule_runs WHERE entry = 'gaps'")
     press(operator, "Reset")
-    assert operator.get_by_text("is forgotten: ").is_visible()
+    expect(operator.get_by_text("is forgotten: ")).to_be_visible()
     press(operator, "Reset gaps")
     assert value("SELECT edits FROM schedule WHERE name = 'gaps'") == {}
     assert acts() == [
@@ -304,7 +305,7 @@ def test_an_entry_is_added_and_removed_and_the_commands_do_the_same(operator, ac
     assert fields == {"task": "tasks.gaps", "schedule": "5m", "lane": "maintenance"}
     [(*_, added, _)] = acts()
     press(operator, "Remove")
-    assert operator.get_by_text("mine is deleted with its history").is_visible()
+    expect(operator.get_by_text("mine is deleted with its history")).to_be_visible()
     press(operator, "Remove mine")
     assert operator.url.endswith("/schedule")
     assert value("SELECT count(*) FROM schedule WHERE name = 'mine'") == 0
