@@ -53,9 +53,8 @@ class Farm:
 def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iterator[Farm]:
     """Run the farm while the block runs. Raises `Refused` (one line for the user, exit 1) if it can't start here.
 
-    Embedded servers are started unless DATABASE_URL or REDIS_URL is set, in the environment or `.env`. Ctrl-C,
-    SIGTERM and SIGHUP end the block with KeyboardInterrupt; once more while it stops, and it stops at once.
-    `until_exit` holds the state folder until this process has ended (lock.py).
+    Embedded servers are started unless DATABASE_URL or REDIS_URL is set. Ctrl-C, SIGTERM and SIGHUP end the block with
+    KeyboardInterrupt, at once the second time. `until_exit`: the folder is held until this process ends (lock.py).
     """
     with ExitStack() as stack:
         stop = stack.enter_context(_stop_signals())
@@ -73,6 +72,7 @@ def farm(home: Path, *, sandbox: bool = False, until_exit: bool = False) -> Iter
         migrate.upgrade(urls.database_url)
         check_lookback(config, urls.database_url)
         from celeryconfig import LANES  # noqa: PLC0415 (it reads the addresses, which are known only now)
+
         ports = {"flower_port": flower_port, "dashboard_port": dashboard_port}
         supervisor = Supervisor(home, farm_processes(home, LANES, **ports, sandbox_port=sandbox_port))
         stack.callback(supervisor.stop, hurry=lambda: stop.asked > 1)
