@@ -1,4 +1,4 @@
-"""The REST API over a real socket: a year of one-minute bars as a Parquet file.
+"""The REST API and the dashboard over a real socket: a year of one-minute bars as a Parquet file, and the home page.
 
 The dashboard is a process of its own, as `python -m dashboard` starts it. The time goes from the request to the last
 byte, at a client that only receives. Deliberately not here: reading from Python (as_of). Invariant: what was measured
@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import pyarrow.compute as pc
@@ -26,11 +26,29 @@ from sqlalchemy import text
 
 from benchmarks.cpu import cpu_s, spent
 from benchmarks.stage import Stage, context_of, listens, running, stage, until
+from ingest.market.times import midnight
 from local.port import LOOPBACK, free_port
 
 NAME = "api"
-HELP = "the REST API: a year of one-minute bars as Parquet"
+HELP = "a year of one-minute bars as Parquet, and the home page of 500 series"
 _FIRST = datetime(2023, 1, 1, tzinfo=UTC)
+_SERIES = """
+    WITH made AS (
+        INSERT INTO series (provider, dataset, instrument, interval, followed, since, planned_from, planned_until)
+        SELECT 'binance', 'bars', 'C' || n || '-USDT', '1m', true, :first, :first, :planned
+        FROM generate_series(1, :series) AS n RETURNING id
+    )
+    INSERT INTO ledger (series_id, day, expected, stored, final, hash, state, once, job_id, updated_at)
+    SELECT id, day::date, 1440, 1440, 1440, id * 1000003,
+        CASE WHEN extract(day FROM day)::int + id % 10 = 12 THEN 'suspect' ELSE 'verified' END,
+        tstzmultirange(tstzrange(day, day + interval '1 day')), 1, now()
+    FROM made, generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), '1 day') AS day
+"""
+_NEWEST = """
+    INSERT INTO bars (series_id, ts, open, high, low, close, volume, is_final, observed_at, job_id)
+    SELECT id, date_trunc('minute', :now - n * interval '1 minute'), 1, 1, 1, 1, 1, true, :now, 1
+    FROM series, generate_series(1, 60) AS n WHERE instrument LIKE 'C%'
+"""
 _FILL = (
     "INSERT INTO series (id, provider, dataset, instrument, interval) OVERRIDING SYSTEM VALUE"
     " VALUES (1, 'binance', 'bars', 'BTC-USDT', '1m')",
@@ -56,6 +74,8 @@ def add_options(options: argparse.ArgumentParser) -> None:
     """Declare what can be chosen."""
     options.add_argument("--rows", type=int, default=525_600, help="bars (default: %(default)s, a year)")
     options.add_argument("--rounds", type=int, default=5, help="rounds (default: %(default)s)")
+    options.add_argument("--series", type=int, default=500, help="series on the home page (default: %(default)s)")
+    options.add_argument("--visits", type=int, default=60, help="visits of the home page (default: %(default)s)")
 
 
 def is_bad(figures: Mapping[str, Any]) -> bool:
@@ -66,7 +86,8 @@ def is_bad(figures: Mapping[str, Any]) -> bool:
 def run(chosen: argparse.Namespace) -> dict[str, Any]:
     """Measure each part against a dashboard of its own."""
     with stage() as ground:
-        return {**_parquet(ground, chosen.rows, chosen.rounds)}
+        figures = _parquet(ground, chosen.rows, chosen.rounds)
+        return figures | _home(ground, chosen.series, chosen.visits)
 
 
 @contextmanager
@@ -114,6 +135,39 @@ def _parquet(ground: Stage, rows: int, rounds: int) -> dict[str, Any]:
         "parquet_mb": round(len(answer.content) / 1e6, 1),
         "parquet_peak_mb": peak_mb,
         "parquet_differs": int(found.num_rows != rows or closes != _in_table(ground)),
+    }
+
+
+def _home(ground: Stage, series: int, visits: int) -> dict[str, Any]:
+    """Return how long the home page takes with 30 days of so many series, one visitor after the other."""
+    now = datetime.now(UTC)
+    today = midnight(now.date())
+    span = {
+        "first": today - timedelta(days=30),
+        "last": today - timedelta(days=1),
+        "planned": today + timedelta(days=1),
+    }
+    with context_of(ground) as context:
+        context.make_room("bars", now - timedelta(hours=2), now)
+        with context.sessions.begin() as session:
+            session.execute(text(_SERIES), span | {"series": series})
+            session.execute(text(_NEWEST), {"now": now})
+    with closing(ground.database()) as connection, connection.cursor() as cursor:
+        cursor.execute("VACUUM ANALYZE ledger, bars, series")
+    with _dashboard(ground) as served, requests.Session() as visitor:
+        took_ms = []
+        for at in range(visits + 1):
+            began = time.monotonic()
+            answer = visitor.get(served.url, timeout=30)
+            answer.raise_for_status()
+            if at:  # the first one loads what every later one has
+                took_ms.append((time.monotonic() - began) * 1000)
+    ends = quantiles(took_ms, n=20)
+    return {
+        "home_p50_ms": round(ends[9]),
+        "home_p95_ms": round(ends[18]),
+        "home_kb": len(answer.content) // 1000,
+        "home_series": answer.text.count('href="/series/'),
     }
 
 

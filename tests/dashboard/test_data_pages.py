@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.dashboard.stored import SHOWN, Stored, store_everything
 
-SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 PAGES = (
     "/",
     "/?days=7&state=partial",
@@ -181,9 +180,9 @@ def test_a_narrow_screen_scrolls_tables_and_not_the_page(browser: Browser, serve
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
-@pytest.mark.skipif("TICKFARM_SCREENSHOTS" not in os.environ, reason="TICKFARM_SCREENSHOTS=1 writes docs/screenshots")
+@pytest.mark.skipif("SCREENSHOTS" not in os.environ, reason="SCREENSHOTS=docs/screenshots writes them")
 def test_screenshots_for_the_docs(browser: Browser, served, stored):
-    SCREENSHOTS.mkdir(exist_ok=True)
+    folder = Path(os.environ["SCREENSHOTS"])
     shots = {"home": ("/", "light"), "home_dark": ("/", "dark"), "series": ("/series/{bars}", "light")}
     for name, (path, scheme) in (shots | {"findings": ("/findings", "light")}).items():
         size = {"width": 1280, "height": 800}
@@ -191,4 +190,4 @@ def test_screenshots_for_the_docs(browser: Browser, served, stored):
             page = visit.new_page()
             page.goto(path.format(bars=stored.bars))
             page.wait_for_timeout(500)
-            page.screenshot(path=SCREENSHOTS / f"{name}.png")
+            page.screenshot(path=folder / f"{name}.png")
