@@ -40,7 +40,7 @@ def test_with_dead_servers_and_with_settings_that_can_not_be_it_ends_with_1_and_
 
 def test_migrate_brings_an_empty_database_to_the_newest_tables_and_the_doctor_sees_it(database_url, redis_url, home):
     tickfarm = each_with(DATABASE_URL=database_url, REDIS_URL=redis_url, TICKFARM_HOME=str(home))
-    statement(database_url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    statement(database_url, "DROP SCHEMA md, public CASCADE; CREATE SCHEMA public")
     before, migrated, again, after = tickfarm("doctor --json", "migrate", "migrate", "doctor --json")
     assert migrated.stdout == again.stdout == f"the database is at migration {head()}\n"
     schema = [

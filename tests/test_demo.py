@@ -130,7 +130,7 @@ def test_no_secret_stands_in_the_argument_list_of_any_process_of_a_farm(staying)
     home, _ = staying
     secrets = [file.read_text() for file in (home / "secrets").iterdir()]
     commands = processes_of(home).values()
-    assert len(secrets) == 3
+    assert len(secrets) == 4
     assert len(commands) > 10
     assert not [command for command in commands if any(secret in command for secret in secrets)]
 

@@ -7,8 +7,8 @@ import gzip
 import importlib.resources
 from decimal import Decimal
 
-from ingest import providers
 from ingest.pipeline.sending import MAX_ROUNDS
+from ingest.providers.nasdaq_data_link_parts import tables
 from tests.pipeline.farm import days_call
 
 TICKERS = ("AAPL", "FB", "GOOG", "IBM", "MSFT")
@@ -34,7 +34,7 @@ def test_all_12154_rows_of_the_file_are_stored_exactly_over_many_pages_and_succe
     farm_on_each_transport, monkeypatch
 ):
     farm = farm_on_each_transport
-    monkeypatch.setattr(providers.get("nasdaq_data_link"), "PAGE_ROWS", PAGE_ROWS)
+    monkeypatch.setattr(tables, "PAGE_ROWS", PAGE_ROWS)
     expected = real_rows()
     assert len(expected) == 12_154
     farm.owe("nasdaq_data_link", days_call(*TICKERS, start="1990-01-01", end="2020-01-01"))
@@ -69,7 +69,7 @@ def test_fetching_them_again_changes_no_row_and_no_count(farm):
 
 
 def test_a_cursor_that_stands_still_ends_and_is_told(farm, monkeypatch):
-    monkeypatch.setattr(providers.get("nasdaq_data_link"), "PAGE_ROWS", 5)
+    monkeypatch.setattr(tables, "PAGE_ROWS", 5)
     farm.owe("nasdaq_data_link", days_call("AAPL"))
     farm.run_once()
     log = farm.sandbox.control("GET", "requests?log=1")[1]["log"]

@@ -13,6 +13,7 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.follow import follow
 from ingest.pipeline.schedule import followed_of
 from ingest.pipeline.status import series_status
+from ingest.providers.nasdaq_data_link_parts import tables
 from ingest.transport.retry import DEFAULT
 from ingest.wire import Limit
 from tests.pipeline.farm import LATER, bars_call, days_call, opened
@@ -98,9 +99,9 @@ def test_a_job_is_not_leased_before_the_wait_it_was_told_is_over(farm):
 
 
 def test_after_a_429_no_further_page_is_asked_for(farm, monkeypatch):
-    monkeypatch.setattr(providers.get("nasdaq_data_link"), "PAGE_ROWS", 5)
+    monkeypatch.setattr(tables, "PAGE_ROWS", 5)
     farm.sandbox.arm("nasdaq_data_link", "status", match="IBM", args={"status": 429, "retry_after": 40})
-    monkeypatch.setattr(providers.get("nasdaq_data_link"), "TICKERS", 1)
+    monkeypatch.setattr(tables, "TICKERS", 1)
     farm.owe("nasdaq_data_link", days_call("AAPL", "IBM"))
     farm.run_once()
     assert farm.requests("nasdaq_data_link") == 2

@@ -11,6 +11,7 @@ from ingest import providers
 from ingest.market.records import Parsed
 from ingest.pipeline.calls import check_call
 from ingest.pipeline.normalize import batch_of
+from ingest.providers.nasdaq_data_link_parts import tables
 from ingest.transport.retry import DEFAULT
 from tests.pipeline.farm import LATER, bars_call, days_call
 from tests.pipeline.observed import answer
@@ -102,7 +103,7 @@ def test_one_unreadable_page_of_a_batch_costs_the_others_nothing(farm):
 
 
 def test_an_unreadable_page_in_the_middle_of_a_cursor_costs_no_row(farm, monkeypatch):
-    monkeypatch.setattr(providers.get("nasdaq_data_link"), "PAGE_ROWS", 5)
+    monkeypatch.setattr(tables, "PAGE_ROWS", 5)
     broken = '{"datatable":{"data":[[oops]]},"meta":{"next_cursor_id":null}}'
     farm.sandbox.arm("nasdaq_data_link", "not_json", match="cursor_id", args={"body": broken})
     farm.owe("nasdaq_data_link", days_call("AAPL"))
@@ -113,7 +114,7 @@ def test_an_unreadable_page_in_the_middle_of_a_cursor_costs_no_row(farm, monkeyp
 
 
 def test_a_failure_late_in_a_cursor_is_the_first_failure_and_costs_no_row(farm, monkeypatch):
-    monkeypatch.setattr(providers.get("nasdaq_data_link"), "PAGE_ROWS", 3)
+    monkeypatch.setattr(tables, "PAGE_ROWS", 3)
     farm.owe("nasdaq_data_link", days_call("AAPL"))
     farm.run_once()
     seen = farm.sandbox.control("GET", "requests?log=1")[1]["log"]

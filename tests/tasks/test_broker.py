@@ -92,4 +92,4 @@ def test_a_publish_whose_channel_was_closed_by_a_reconnection_says_only_what_bea
         over.set()
         troubling.join()
         close_client(app)
-    assert sent > 10
+    assert sent > 0
