@@ -51,11 +51,11 @@ _NEWEST = """
 """
 _FILL = (
     "INSERT INTO series (id, provider, dataset, instrument, interval) OVERRIDING SYSTEM VALUE"
-    " VALUES (1, 'binance', 'bars', 'BTC-USDT', '1m')",
+    " VALUES (1000000, 'binance', 'bars', 'BTC-USDT', '1m')",
     """
     INSERT INTO bars (series_id, ts, open, high, low, close, volume, quote_volume, trade_count, is_final,
         observed_at, job_id)
-    SELECT 1, ts, 61234.10 + n % 7, 61300.20, 61100.00, 61200.50 + n % 10, 12.34500, 755432.12, 1234, true,
+    SELECT 1000000, ts, 61234.10 + n % 7, 61300.20, 61100.00, 61200.50 + n % 10, 12.34500, 755432.12, 1234, true,
         ts + interval '10 minutes', 1
     FROM generate_series(0, :rows - 1) AS n, LATERAL (SELECT :first + n * interval '1 minute' AS ts) AS bar
     """,
