@@ -18,6 +18,7 @@ from ingest.pipeline.audit import acts_on
 from ingest.pipeline.queues import lanes_now
 from tasks import scaling
 from tasks.known import lanes
+from tasks.queues import depths
 
 router = APIRouter(prefix="/queues")
 
@@ -25,7 +26,7 @@ router = APIRouter(prefix="/queues")
 @router.get("")
 def show(request: Request, farm: Farm, session: ReadOnly) -> Response:
     """Show the lanes and the workers."""
-    found, workers = lanes_now(session, farm.redis, lanes(), datetime.now(UTC))
+    found, workers = lanes_now(session, farm.redis, lanes(), depths(farm.redis), datetime.now(UTC))
     # Flower listens where the dashboard does; an address of its own would be a setting of its own.
     flower = f"http://{request.url.hostname}:{farm.settings.tickfarm_flower_port}"
     acts = acts_on(session, "workers", limit=10)

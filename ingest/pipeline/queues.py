@@ -1,12 +1,12 @@
 """Lanes at a glance: messages that wait, jobs that are owed, run or wait to be loaded, and who serves them.
 
-Reads only. Deliberately not here: the leader's own look (backlog.py). Cost: one pass over the jobs that are not over,
-and two round trips to Redis, however many lanes there are.
+Reads only. Deliberately not here: the leader's own look (backlog.py), how deep a queue is (tasks/queues.py). Cost: one
+pass over the jobs that are not over, and a round trip to Redis, however many lanes there are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -50,22 +50,19 @@ class Lane:
         return sum(worker.children for worker in self.workers if not worker.draining)
 
 
-def lanes_now(session: Session, redis: Redis, lanes: Sequence[str], now: datetime) -> tuple[list[Lane], list[Worker]]:
-    """Return the lanes in this order, and all workers."""
+def lanes_now(
+    session: Session, redis: Redis, lanes: Sequence[str], depths: Mapping[str, int], now: datetime
+) -> tuple[list[Lane], list[Worker]]:
+    """Return the lanes in this order, and all workers. `depths`: how many messages wait, by queue."""
     jobs = {row.lane: row for row in session.execute(_JOBS, {"now": now})}
-    with redis.pipeline(transaction=False) as pipe:
-        for lane in lanes:
-            pipe.llen(lane)
-            pipe.llen(f"{lane}.load")
-        depths = pipe.execute()
     workers = live_workers(redis)
     found = []
-    for place, lane in enumerate(lanes):
+    for lane in lanes:
         row = jobs.get(lane)
         found.append(
             Lane(
                 name=lane,
-                messages=depths[2 * place] + depths[2 * place + 1],
+                messages=depths[lane] + depths[f"{lane}.load"],
                 due=row.due if row else 0,
                 later=row.later if row else 0,
                 leased=row.leased if row else 0,

@@ -9,13 +9,16 @@ import re
 import shlex
 
 import pytest
+from celery import Celery
 from playwright.sync_api import expect
 from sqlalchemy import text
 
 from ingest.pipeline import workers
 from ingest.pipeline.dead_letters import Letter, write_letter
+from tasks.broker import FarmAMQP
 from tests.dashboard.filled import EVIL
 from tests.dashboard.looks import check_looks
+from tests.tasks.farm import close_client
 from tests.tickfarm_command import run
 
 
@@ -158,6 +161,19 @@ def test_lanes_say_what_waits_and_workers_who_they_are(filled, client):
     assert 'href="http://127.0.0.1:5555/worker/one%40farm"' in said
     assert re.search(r"\b(9|1\d) min ago", said)
     assert ">nobody<" in said
+
+
+def test_messages_that_wait_are_counted_where_celery_puts_them(filled, client):
+    url = filled.context.settings.redis_url.get_secret_value()
+    app = Celery("tests", amqp=FarmAMQP, set_as_current=False)
+    app.config_from_object("celeryconfig")
+    app.conf.update(broker_url=url, result_backend=url)
+    try:
+        for queue in ("standard", "standard", "standard.load"):
+            app.send_task("tasks.nothing", queue=queue)
+    finally:
+        close_client(app)
+    assert '<th scope="row">standard</th><td class="number">3</td>' in client.get("/queues").text
 
 
 def test_a_backfill_is_planned_then_ordered_then_cancelled(operator, acts, value):
