@@ -38,9 +38,10 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.coverage import SeriesCoverage, coverage
 from ingest.pipeline.fallback import rank, ranked_rows
 from ingest.pipeline.figures import FarmFigures, farm_figures
+from ingest.pipeline.frame_gaps import gaps_of
 from ingest.pipeline.health_figures import FarmReport, farm_report
 from ingest.pipeline.read import find, stored, within
-from ingest.pipeline.read_gaps import Gap, gaps_of
+from ingest.pipeline.read_gaps import Gap
 from ingest.pipeline.recent import Recent, recent
 from ingest.pipeline.rows import Rows
 from ingest.settings import Settings, home, settings

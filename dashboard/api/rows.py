@@ -44,8 +44,8 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.export import csv_chunks, json_chunks, write_arrow, write_parquet
 from ingest.pipeline.fallback import Ranked, rank
 from ingest.pipeline.pages import Asked, dataset_of, frames_of, page_of
-from ingest.pipeline.range_gaps import BarsRead, ReadGap, gaps_of_read
 from ingest.pipeline.read import find, within
+from ingest.pipeline.read_gaps import BarsRead, Gap, gaps_of_read
 
 router = APIRouter(tags=["rows"])
 #: Files that are made at the same time; each may hold some hundred MB. Who comes later waits so long.
@@ -127,7 +127,7 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else parse_time(text)
 
 
-def _gaps(session: Session, asked: Asked, query: RowsQuery, now: datetime) -> list[ReadGap] | None:
+def _gaps(session: Session, asked: Asked, query: RowsQuery, now: datetime) -> list[Gap] | None:
     """Return the first gaps of the range; None where there is no range, or nobody could say."""
     ranked = asked.wanted if isinstance(asked, Ranked) else [asked]
     first, *others = ranked
@@ -149,7 +149,7 @@ def _gaps(session: Session, asked: Asked, query: RowsQuery, now: datetime) -> li
     return list(islice((gap for read in reads for gap in gaps_of_read(session, read, now)), _MOST_GAPS))
 
 
-def _page(request: Request, farm: Context, asked: Asked, query: RowsQuery, gaps: list[ReadGap] | None) -> Response:
+def _page(request: Request, farm: Context, asked: Asked, query: RowsQuery, gaps: list[Gap] | None) -> Response:
     dataset = dataset_of(asked)
     page = page_of(farm.sessions, asked, page_rows_of(query, dataset), place_of(query, dataset))
     note(request, rows=page.rows.height)
@@ -176,7 +176,7 @@ def _next(request: Request, cursor: str) -> str:
 
 
 def _file(
-    request: Request, farm: Context, asked: Asked, query: RowsQuery, form: Form, gaps: list[ReadGap] | None
+    request: Request, farm: Context, asked: Asked, query: RowsQuery, form: Form, gaps: list[Gap] | None
 ) -> Response:
     dataset = dataset_of(asked)
     width = f"-{query.interval}" if isinstance(query, BarsQuery) else ""

@@ -1,33 +1,50 @@
-"""What is missing of a range of bars that was read: opens that the calendar expects, and that nobody confirmed empty.
+"""Gaps of a read: the stretches of a window of bars for which none is stored, though the market traded.
 
-Deliberately not here: reading the rows (read), and repairing what is missing (gaps). Invariant: gaps and rows together
-are what the calendar expects of the range, but for minutes that two answers left out and bars that are not due yet.
+Deliberately not here: gaps of rows that are in memory already (frame_gaps), of what is followed, and what is done about
+them (gaps). Invariant: it only reads; what the ledger has proven, bars that two answers left out, bars that have not
+settled yet and what lies behind a name's end are no gaps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import polars as pl
 from sqlalchemy import text
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.market.calendars import expected_stretches
+from ingest.market.calendars import expected_by_day, expected_opens
 from ingest.market.intervals import seconds_of
+from ingest.market.times import midnight
 from ingest.pipeline.gaps_windows import Ranges
-from ingest.pipeline.read import Wanted
 from ingest.providers.contract import calendar_of
 
-#: A bar is final with the poll after it has settled; until then it is on its way, as for the check for gaps.
-_NEXT_POLL = timedelta(minutes=15)
-_CONFIRMED = text("""
-    SELECT lower(stretch), upper(stretch) FROM ledger, unnest(twice) AS stretch
-    WHERE series_id = :series AND day >= :first AND day <= :last
+_DAY = timedelta(days=1)
+#: Nobody here has bars of before; a calendar is not asked about the centuries.
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The newest bars are not missed before the poll that brings them had its time, as in coverage.
+_MOST_GRACE = timedelta(minutes=15)
+_DAYS = text("""
+    SELECT day, state IN ('verified', 'empty_confirmed') AS is_proven, twice::text AS twice
+    FROM ledger WHERE series_id = :series AND day >= :first AND day <= :last ORDER BY day
 """)
 _ENDED = text("SELECT until FROM series WHERE id = :series")
+#: Of each stretch, what lies between the ends of its bars and the opens of the next.
+_HOLES = text("""
+    SELECT hole.begins, hole.ends
+    FROM unnest(CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[])) AS stretch (first, past),
+        LATERAL (
+            SELECT coalesce(lag(ts) OVER (ORDER BY ts) + :width, first) AS begins, ts AS ends FROM (
+                SELECT ts FROM bars WHERE ts >= first AND ts < past
+                    AND (series_id = :series AND (is_final OR NOT :final_only)
+                        OR series_id = ANY(CAST(:others AS integer[])) AND is_final)
+                UNION ALL SELECT past
+            ) AS stored
+        ) AS hole
+    WHERE hole.begins < hole.ends ORDER BY 1
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,81 +57,54 @@ class Gap:
     rows: int
 
 
-def gaps_of(
-    sessions: sessionmaker[Session], provider: str, wanted: Wanted, interval: str, frame: pl.DataFrame, now: datetime
-) -> tuple[Gap, ...]:
-    """Return what is missing of the bars that were read, by instrument, ascending.
+@dataclass(frozen=True, slots=True)
+class BarsRead:
+    """Whose bars are read: the series of an instrument and those that may stand in for it, in `[start, end)`."""
 
-    The range begins where `wanted` does, or at the first row that was read (with `last`, always there), and ends where
-    `wanted` does, or with the last bar that must be there by now. Cost: two queries an instrument, and what follows
-    from how many gaps there are.
-    """
-    facts = providers.get(provider).facts
-    width = timedelta(seconds=seconds_of(interval))
-    due_by = now - timedelta(seconds=facts.settle_s + facts.lag_s) - min(2 * width, _NEXT_POLL)
-    found: list[Gap] = []
-    for instrument, series_id in wanted.series.items():
-        stored = frame.filter(pl.col("instrument") == instrument)["ts"]
-        start = wanted.start if wanted.last is None else None
-        if start is None:
-            if stored.is_empty():
-                continue
-            start = stored[0]
-        ended, confirmed = _known(sessions, series_id, start, now)
-        end = min(moment for moment in (wanted.end, ended, due_by) if moment is not None)
-        calendar = calendar_of(facts, instrument)
-        missing = [
-            stretch
-            for first, past in (expected_stretches(calendar, interval, start, end) if start < end else ())
-            for hole in _holes(stored, first, past, width)
-            for stretch in _without(confirmed, *hole, width)
-        ]
-        found += [Gap(instrument, begins, ends, (ends - begins) // width) for begins, ends in _joined(missing)]
-    return tuple(found)
+    provider: str
+    instrument: str
+    interval: str
+    series_id: int
+    start: datetime
+    end: datetime | None
+    others: Sequence[int] = ()
+    final_only: bool = False
 
 
-def _known(
-    sessions: sessionmaker[Session], series_id: int, start: datetime, now: datetime
-) -> tuple[datetime | None, Ranges]:
-    """Return where the name ended, and what two answers have left out since `start`."""
-    with sessions() as session:
-        ended = session.execute(_ENDED, {"series": series_id}).scalar()
-        bounds = {"first": start.astimezone(UTC).date(), "last": now.astimezone(UTC).date()}
-        stretches = session.execute(_CONFIRMED, {"series": series_id, **bounds}).all()
-    return ended, Ranges.of((row[0], row[1]) for row in stretches)
+def due_end(
+    session: Session, provider: str, series_id: int, interval: str, end: datetime | None, now: datetime
+) -> datetime:
+    """Return the end of what must be there: where the read ends, where the name did, or what has settled by now."""
+    facts, width = providers.get(provider).facts, timedelta(seconds=seconds_of(interval))
+    settled = now - timedelta(seconds=facts.settle_s + facts.lag_s) - min(2 * width, _MOST_GRACE)
+    ended = session.scalar(_ENDED, {"series": series_id})
+    return min(moment for moment in (end, ended, settled) if moment is not None)
 
 
-def _holes(stored: pl.Series, first: datetime, past: datetime, width: timedelta) -> list[tuple[datetime, datetime]]:
-    """Return the stretches of `[first, past)` in which no bar opens, ascending."""
-    inside = stored.filter((stored >= first) & (stored < past))
-    if inside.len() == (past - first) // width:
-        return []
-    before = pl.concat([pl.Series([first - width], dtype=stored.dtype), inside]) + width
-    after = pl.concat([inside, pl.Series([past], dtype=stored.dtype)])
-    is_hole = after > before
-    return list(zip(before.filter(is_hole), after.filter(is_hole), strict=True))
-
-
-def _without(
-    confirmed: Ranges, start: datetime, end: datetime, width: timedelta
-) -> Iterator[tuple[datetime, datetime]]:
-    """Yield what is left of a hole: bars of which any part was not confirmed to be empty."""
-    if confirmed.hold(start, end):
+def gaps_of_read(session: Session, read: BarsRead, now: datetime) -> Iterator[Gap]:
+    """Yield the gaps, ascending. Cost: the ledger's days, and an index scan over the rows of those not proven."""
+    facts, width = providers.get(read.provider).facts, timedelta(seconds=seconds_of(read.interval))
+    start, end = max(read.start, _EPOCH), due_end(session, read.provider, read.series_id, read.interval, read.end, now)
+    if start >= end:
         return
-    reached = start
-    for begins, ends in confirmed.without(start, end):
-        first = max(reached, begins - (begins - start) % width)
-        past = ends + (start - ends) % width
-        if first < past:
-            yield first, past
-        reached = max(reached, past)
-
-
-def _joined(stretches: list[tuple[datetime, datetime]]) -> list[tuple[datetime, datetime]]:
-    """Return ascending stretches with those that adjoin made one: sessions of days do."""
-    joined: list[tuple[datetime, datetime]] = []
-    for start, end in stretches:
-        if joined and joined[-1][1] == start:
-            start = joined.pop()[0]  # noqa: PLW2901 - the one before begins it
-        joined.append((start, end))
-    return joined
+    days = session.execute(_DAYS, {"series": read.series_id, "first": start.date(), "last": end.date()}).all()
+    proven = Ranges.of((midnight(one.day), midnight(one.day + _DAY)) for one in days if one.is_proven)
+    stretches = proven.without(start, end)
+    if not stretches:
+        return
+    empty = Ranges(" ".join(one.twice for one in days))
+    asked = {
+        "series": read.series_id,
+        "others": list(read.others),
+        "final_only": read.final_only,
+        "width": width,
+        "starts": [first for first, _ in stretches],
+        "ends": [past for _, past in stretches],
+    }
+    calendar = calendar_of(facts, read.instrument)
+    for begins, ends in session.execute(_HOLES, asked):
+        for first, past in empty.without(begins, ends):
+            counts = expected_by_day(calendar, read.interval, first, past)
+            if counts:
+                opens = expected_opens(calendar, read.interval, first, min(past, midnight(counts[0][0] + 2 * _DAY)))
+                yield Gap(read.instrument, opens[0], past, sum(count for _, count in counts))

@@ -221,6 +221,11 @@ def test_what_is_proven_or_confirmed_to_be_empty_or_not_over_yet_is_no_gap(clien
         said = "UPDATE ledger SET twice = CAST(:empty AS tstzmultirange) WHERE series_id = :id AND day = '2024-04-01'"
         session.execute(text(said), {"empty": empty, "id": series_id})
     assert gaps() == [1]
+    longer = {"end": "2024-04-01T00:40Z"}
+    assert gaps(**longer) == [1, 20]
+    with sessions.begin() as session:
+        session.execute(text("UPDATE series SET until = '2024-04-01T00:20Z' WHERE id = :id"), {"id": series_id})
+    assert gaps(**longer) == [1], "a name that ended is owed nothing"
     with sessions.begin() as session:
         session.execute(text("UPDATE ledger SET state = 'verified' WHERE series_id = :id"), {"id": series_id})
     assert gaps() == []
