@@ -16,7 +16,7 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from ingest.pipeline.changes import Topic, marks
 from ingest.pipeline.context import Context
@@ -86,7 +86,7 @@ class Changes:
             wanted = frozenset[Topic]().union(*(one.topics for one in self.listeners))
             try:
                 found = await run_in_threadpool(marks, self._context, wanted)
-            except (DBAPIError, RedisError):  # pages say so themselves; what changed meanwhile is seen later
+            except (SQLAlchemyError, RedisError):  # pages say so themselves; what changed meanwhile is seen later
                 log.info("changes_not_seen", exc_info=True)
                 found = dict(seen)
             self.looks += 1
