@@ -1,7 +1,7 @@
-"""The commands about providers: what each offers and how it is; breakers and holds by hand.
+"""The commands about providers: what each offers and how it is; breakers, holds and limits by hand.
 
-Deliberately not here: how the gate keeps to them (ingest/transport). Invariant: a hold is in PostgreSQL before it is in
-Redis, and everything done here is an event with `by hand` in its reason.
+Deliberately not here: how the gate keeps to them (ingest/transport). Invariant: a hold or limit is in PostgreSQL before
+it is in Redis, and everything done here is an event with `by hand` in its reason.
 """
 
 from __future__ import annotations
@@ -102,6 +102,25 @@ def lift_provider(
     out.print(f"{provider} is no longer held" if lifted else f"nothing was held of {provider}")
     if lifted:
         wake(context)
+
+
+@providers.command("limit")
+def limit_provider(
+    provider: Provider,
+    percent: Annotated[int, typer.Argument(help="of what it allows per second, minute and hour; 100 ends the limit")],
+    reason: Annotated[str, typer.Option(help="why: whoever wonders reads it")] = "",
+    for_: For = None,
+) -> None:
+    """Use only a part of what a provider allows, for so long or until `limit NAME 100`."""
+    context, now = open_context(), datetime.now(UTC)
+    if percent == 100:
+        was_limited = by_hand.unlimit(context, provider, now, by=by())
+        out.print(f"{provider} is used as far as it allows" if was_limited else f"{provider} had no limit by hand")
+        wake(context)
+        return
+    event = by_hand.limit(context, provider, percent, None if for_ is None else _seconds(for_), reason, now, by=by())
+    until = f"`tickfarm limit {provider} 100`" if event.until is None else f"{event.until:%Y-%m-%d %H:%M:%S} UTC"
+    out.print(f"{provider} is used to {percent} % of what it allows until {until}", soft_wrap=True)
 
 
 @breaker.command("open")

@@ -110,6 +110,9 @@ def health_of_provider(report: ProviderReport) -> dict[str, Any]:
             {"pool": hold.pool, "kind": hold.kind, "since": hold.since, "until": hold.until, "reason": hold.reason}
             for hold in report.holds
         ],
+        "limit": None
+        if report.limit is None
+        else {"percent": report.limit.percent, "until": report.limit.until, "reason": report.limit.reason},
     }
 
 

@@ -15,7 +15,7 @@ from models.ledger_months import LedgerMonth, LedgerRolled
 from models.news import Article
 from models.observations import Observation
 from models.posts import Post
-from models.provider_state import ProviderEvent, ProviderHold, QuotaUse
+from models.provider_state import ProviderEvent, ProviderHold, ProviderLimit, QuotaUse
 from models.quotes import Quote
 from models.revisions import Revision
 from models.schedule import ScheduleEntry, ScheduleRun
@@ -45,6 +45,7 @@ __all__ = [
     "Post",
     "ProviderEvent",
     "ProviderHold",
+    "ProviderLimit",
     "QuotaUse",
     "Quote",
     "Revision",

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, func
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.session import Base
 
 HOLD_KINDS = ("throttled", "quota", "entitlement", "manual")
-EVENT_KINDS = ("breaker", "health", "hold")
+EVENT_KINDS = ("breaker", "health", "hold", "limit")
 
 
 class QuotaUse(Base):
@@ -47,8 +47,21 @@ class ProviderHold(Base):
     reason: Mapped[str]
 
 
+class ProviderLimit(Base):
+    """A share of each of its windows that a provider is kept to by hand. `until` NULL: until somebody lifts it."""
+
+    __tablename__ = "provider_limits"
+    __table_args__ = (CheckConstraint("percent BETWEEN 1 AND 99", name="provider_limits_percent"),)
+
+    provider: Mapped[str] = mapped_column(primary_key=True)
+    percent: Mapped[int] = mapped_column(SmallInteger)
+    since: Mapped[datetime] = mapped_column(server_default=func.now())
+    until: Mapped[datetime | None]
+    reason: Mapped[str]
+
+
 class ProviderEvent(Base):
-    """A change of state: of a breaker (`scope` says which), of a provider's health, of a hold."""
+    """A change of state: of a breaker (`scope` says which), of a provider's health, of a hold or a limit by hand."""
 
     __tablename__ = "provider_events"
     __table_args__ = (

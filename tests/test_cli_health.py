@@ -1,4 +1,4 @@
-"""`tickfarm health`, `providers`, `events`, `breaker`, `hold`, `lift`: what they show, what they do, how they end.
+"""`tickfarm health`, `providers`, `events`, `breaker`, `hold`, `limit`, `lift`: what they show and do, how they end.
 
 Deliberately not here: what a state is (tests/pipeline). The commands run as scripts would run them, without a farm.
 """
@@ -24,7 +24,7 @@ from ingest.pipeline.events import Event, publish, write_events
 from ingest.pipeline.workers import Worker, announce
 from ingest.settings import CHECKOUT
 from ingest.transport.gate import gate_key
-from models import ProviderEvent, ProviderHold, open_engine
+from models import ProviderEvent, ProviderHold, ProviderLimit, open_engine
 from tests.tickfarm_command import complaint, each_with, run
 from tests.transport.callers import POLICY, ask, ended, new_gate
 
@@ -152,6 +152,27 @@ def test_a_provider_is_held_and_lifted_and_what_it_asked_for_itself_only_with_al
     assert abs(until_ - timedelta(hours=2)) < timedelta(minutes=1)
 
 
+def test_a_provider_is_limited_to_a_share_and_used_wholly_again(tickfarm, store, session):
+    limited, seen, ended, nothing, events = tickfarm(
+        "limit kraken 25 --for 2h --reason maintenance",
+        "health --json",
+        "limit kraken 100",
+        "limit kraken 100",
+        "events --json",
+    )
+    assert limited.stdout.startswith("kraken is used to 25 % of what it allows until 20")
+    [percent] = [one["limit"]["percent"] for one in json.loads(seen.stdout)["providers"] if one["limit"]]
+    assert percent == 25
+    assert ended.stdout == "kraken is used as far as it allows\n"
+    assert nothing.stdout == "kraken had no limit by hand\n"
+    assert session.scalars(select(ProviderLimit)).all() == []
+    assert store.hget(gate_key("kraken"), "limit") is None
+    assert [(one["kind"], one["before"], one["after"]) for one in json.loads(events.stdout)] == [
+        ("limit", "100 %", "25 %"),
+        ("limit", "25 %", "100 %"),
+    ]
+
+
 def test_a_breaker_is_opened_probed_and_closed_by_hand_and_each_is_an_event(tickfarm, store, session):
     gate = new_gate(store)
     nothing, opened, probe = tickfarm("breaker probe kraken", "breaker open kraken --for 10m", "breaker probe kraken")
@@ -201,6 +222,10 @@ SLIPS = {
     "hold kraken --for 0s --reason x": "over 0",
     "hold kraken --for 99999d --reason x": "ten years at most",
     "breaker open kraken --for 2d": "for a day at most",
+    "limit krakn 50 --reason x": "did you mean kraken?",
+    "limit kraken 0 --reason x": "1 to 99 percent",
+    "limit kraken 50": "needs a reason",
+    "limit kraken half --reason x": "",
 }
 
 

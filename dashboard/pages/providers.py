@@ -1,4 +1,4 @@
-"""Providers: how each is, what it allows and what of that is used; hold, lift, breakers, enable and disable.
+"""Providers: how each is, what it allows and what of that is used; hold, limit, lift, breakers, enable and disable.
 
 Deliberately not here: keys' values, which nobody is shown. Invariant: what is done here is what the command does.
 """
@@ -25,7 +25,7 @@ from ingest.pipeline.events import newest_events
 from ingest.pipeline.health_figures import provider_reports
 
 router = APIRouter(prefix="/providers")
-_COMMANDS = ("hold", "lift", "breaker", "providers")
+_COMMANDS = ("hold", "limit", "lift", "breaker", "providers")
 
 
 @router.get("")
@@ -74,6 +74,25 @@ def lift(request: Request, name: Name, farm: Farm, by: Actor, everything: Line =
         return asked_back(request, said, words, command, back=f"/providers/{name}", fields=fields)
     by_hand.lift(farm, name, everything=bool(everything), now=datetime.now(UTC), by=by)
     wake(farm)
+    return landed("providers", name)
+
+
+@router.post("/{name}/limit")
+def limit(
+    name: Name,
+    percent: Annotated[int, Form(ge=1, le=100)],
+    farm: Farm,
+    by: Actor,
+    reason: Line = "",
+    for_: Annotated[Line, Form(alias="for")] = "",
+) -> Response:
+    """Use only a part of what a provider allows, for so long or until 100 percent is said."""
+    now = datetime.now(UTC)
+    if percent == 100:
+        by_hand.unlimit(farm, name, now, by=by)
+        wake(farm)
+    else:
+        by_hand.limit(farm, name, percent, _seconds(for_) if for_ else None, reason, now, by=by)
     return landed("providers", name)
 
 

@@ -172,7 +172,7 @@ def _events(session: Session, marks: dict[str, AlertMark], news: News, now: date
     for event in session.scalars(query):
         if event.after == _PROBED or (event.before, event.after) == (_PROBED, "open"):
             continue
-        what = {"health": "is", "breaker": f"breaker {event.scope}:", "hold": "hold:"}[event.kind]
+        what = {"health": "is", "breaker": f"breaker {event.scope}:", "hold": "hold:", "limit": "limit:"}[event.kind]
         until = "" if event.until is None else f" until {event.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         line = f"{event.provider} {what} {event.after} (was {event.before}){until}"
         counts[f"{line}: {event.reason}" if event.reason else line, event.after in _BAD] += 1

@@ -1,8 +1,8 @@
-"""What an operator does by hand to a provider: hold it, lift that, open, close or probe its breakers.
+"""What an operator does by hand to a provider: hold it, limit it, lift that, open, close or probe its breakers.
 
-Deliberately not here: how it is asked for (commands/providers.py, dashboard/pages/providers.py). Invariant: a hold is
-committed to PostgreSQL before Redis has it, so that whatever Redis forgets, the hold is known; a breaker's state is
-Redis' alone.
+Deliberately not here: how it is asked for (commands/providers.py, dashboard/pages/providers.py). Invariant: holds and
+limits are committed to PostgreSQL before Redis has them, so that whatever Redis forgets, they are known; a breaker's
+state is Redis' alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from shlex import quote
 from typing import Final, Literal
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,11 +25,11 @@ from ingest.pipeline.context import Context
 from ingest.pipeline.entries import duration_text
 from ingest.pipeline.events import Event
 from ingest.pipeline.exchange import endpoint_of
-from ingest.pipeline.provider_state import EVERY_POOL
+from ingest.pipeline.provider_state import EVERY_POOL, limit_of
 from ingest.pipeline.terms import refuse_unusable, terms_of
-from ingest.transport.gate import Hold
+from ingest.transport.gate import Hold, TemporaryLimit
 from ingest.transport.traffic import look
-from models import ProviderHold
+from models import ProviderHold, ProviderLimit
 
 #: Redis keeps a provider's breakers for a day after its last request.
 LONGEST_OPEN_S: Final = 86_400.0
@@ -119,6 +119,57 @@ def _lift(
     context.gate.lift(provider, pools)
     events.publish(context.redis, done)
     return ended, left
+
+
+def limit(
+    context: Context, provider: str, percent: int, for_s: float | None, reason: str, now: datetime, *, by: By
+) -> Event:
+    """Keep a provider to so many percent of each window of up to an hour, for so long or (None) until `unlimit`.
+
+    It takes the place of what was said before. Return the event. Raises FixRequest for what is no limit.
+    """
+    providers.get(provider)
+    if not 1 <= percent <= 99:
+        raise FixRequest(f"a limit is 1 to 99 percent of what the provider allows, given: {percent}")
+    if not reason.strip():
+        raise FixRequest("a limit needs a reason: --reason 'they asked for less'")
+    if for_s is not None and for_s > LONGEST_HOLD_S:
+        raise FixRequest("a limit is for ten years at most; without --for it lasts until `limit NAME 100` ends it")
+    until = None if for_s is None else now + timedelta(seconds=for_s)
+    said = f"by hand: {reason.strip()}"
+    span = "" if for_s is None else f" --for {duration_text(for_s)}"
+    with context.sessions.begin() as session:
+        before = _percent(session, provider, now)
+        row = {"percent": percent, "until": until, "reason": said, "since": func.now()}
+        new = insert(ProviderLimit).values(provider=provider, **row)
+        session.execute(new.on_conflict_do_update(index_elements=["provider"], set_=row))
+        event = Event(provider, "limit", f"{before} %", f"{percent} %", until=until, reason=said)
+        events.write_events(session, [event])
+        asked = f"limit {provider} {percent}{span} --reason {quote(reason.strip())}"
+        after = {"percent": percent, "until": None if until is None else until.isoformat()}
+        write_down(session, by, asked, provider, reason=reason.strip(), before={"percent": before}, after=after)
+    context.gate.limit(provider, TemporaryLimit(math.inf if for_s is None else for_s, percent))
+    events.publish(context.redis, [event])
+    return event
+
+
+def unlimit(context: Context, provider: str, now: datetime, *, by: By) -> bool:
+    """End a provider's limit by hand; return whether there was one."""
+    providers.get(provider)
+    with context.sessions.begin() as session:
+        before = _percent(session, provider, now)
+        session.execute(delete(ProviderLimit).where(ProviderLimit.provider == provider))
+        done = [] if before == 100 else [Event(provider, "limit", f"{before} %", "100 %", reason="lifted by hand")]
+        events.write_events(session, done)
+        write_down(session, by, f"limit {provider} 100", provider, before={"percent": before}, after={"percent": 100})
+    context.gate.limit(provider, None)
+    events.publish(context.redis, done)
+    return bool(done)
+
+
+def _percent(session: Session, provider: str, now: datetime) -> int:
+    found = limit_of(session, provider, now)
+    return 100 if found is None else found.percent
 
 
 def switch(context: Context, provider: str, action: Action, for_s: float = 0.0, *, by: By) -> list[str]:

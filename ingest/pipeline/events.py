@@ -22,7 +22,7 @@ from models import ProviderEvent
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change of state: of a breaker (`scope` says which), of a provider's health, of a hold."""
+    """A change of state: of a breaker (`scope` says which), of a provider's health, of a hold or a limit by hand."""
 
     provider: str
     kind: str

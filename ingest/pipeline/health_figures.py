@@ -27,7 +27,7 @@ from ingest.transport.budget import Window, windows_of
 from ingest.transport.connections import ConnectionLeases
 from ingest.transport.traffic import Breaker, InUse, Seen, Traffic, in_use, look, together
 from ingest.wire import Limit
-from models import Job, ProviderEvent, ProviderHold
+from models import Job, ProviderEvent, ProviderHold, ProviderLimit
 
 HEALTH_TASK = "tasks.health"
 _HOUR = timedelta(hours=1)
@@ -75,6 +75,7 @@ class ProviderReport:
     batches_out: int
     breakers: tuple[ShownBreaker, ...]
     holds: tuple[ProviderHold, ...]
+    limit: ProviderLimit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +110,21 @@ def provider_reports(context: Context, now: datetime, names: Sequence[str] = ())
     windows = [window for name in wanted for window in asked[name].windows]
     counted = dict(zip((window.key for window in windows), in_use(context.redis, windows), strict=True))
     with context.sessions() as session:
-        holds = _holds(session, now)
+        holds, limits = _holds(session, now), _limits(session, now)
         reasons = _opened_because(session, [name for name in wanted if seen[name].breakers], now)
         return [
-            _report(context, session, name, seen[name], asked[name], counted, holds.get(name, ()), reasons, now)
+            _report(
+                context,
+                session,
+                name,
+                seen[name],
+                asked[name],
+                counted,
+                holds.get(name, ()),
+                limits.get(name),
+                reasons,
+                now,
+            )
             for name in wanted
         ]
 
@@ -182,6 +194,7 @@ def _report(
     asked: _Asked,
     counted: Mapping[str, InUse],
     holds: Sequence[ProviderHold],
+    limit: ProviderLimit | None,
     reasons: Mapping[tuple[str, str], str | None],
     now: datetime,
 ) -> ProviderReport:
@@ -190,6 +203,8 @@ def _report(
     enabled = context.settings.of_provider(name).enabled
     notes = [] if enabled else ["it is switched off"]
     notes += [f"held until {_until(hold)}: {hold.reason}" for hold in holds]
+    if limit is not None:
+        notes.append(f"limited to {limit.percent} % until {_until(limit)}: {limit.reason}")
     return ProviderReport(
         provider=name,
         judged=Judged(judged.state, (*judged.reasons, *notes)),
@@ -204,6 +219,7 @@ def _report(
             ShownBreaker(one, _address(bases, one.base), reasons.get((name, one.scope))) for one in seen.breakers
         ),
         holds=tuple(holds),
+        limit=limit,
     )
 
 
@@ -245,6 +261,12 @@ def _holds(session: Session, now: datetime) -> dict[str, tuple[ProviderHold, ...
     return found
 
 
+def _limits(session: Session, now: datetime) -> dict[str, ProviderLimit]:
+    """Return the limits by hand that last, by provider."""
+    lasting = ProviderLimit.until.is_(None) | (ProviderLimit.until > now)
+    return {limit.provider: limit for limit in session.scalars(select(ProviderLimit).where(lasting))}
+
+
 def _opened_because(session: Session, names: Sequence[str], now: datetime) -> dict[tuple[str, str], str | None]:
     """Return why breakers opened last, by provider and scope. The row is there when the fetch that saw it has ended."""
     found: dict[tuple[str, str], str | None] = {}
@@ -268,5 +290,5 @@ def _address(bases: Sequence[str], place: int) -> str:
     return bases[place] if place < len(bases) else ""
 
 
-def _until(hold: ProviderHold) -> str:
-    return "somebody lifts it" if hold.until is None else f"{hold.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+def _until(lasting: ProviderHold | ProviderLimit) -> str:
+    return "somebody lifts it" if lasting.until is None else f"{lasting.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -22,7 +22,7 @@ from ingest.pipeline import events
 from ingest.pipeline.context import Context
 from ingest.pipeline.events import Event
 from ingest.pipeline.health import RANK, Judged, Settled, State, judge, settle
-from ingest.pipeline.provider_state import EVERY_POOL
+from ingest.pipeline.provider_state import EVERY_POOL, limit_of
 from ingest.pipeline.terms import terms_of
 from ingest.transport.gate import Hold
 from ingest.transport.traffic import Seen, look
@@ -60,7 +60,7 @@ def check(context: Context, now: datetime) -> list[Event]:
                 judged = judge(seen[name].traffic, is_shut=is_shut)
                 changed.append(_event(name, reported, settled[name].reported, judged))
         events.write_events(session, changed)
-        _keep_holds(context, session, seen, now)
+        _keep_by_hand(context, session, seen, now)
     context.redis.hset(_LEANINGS, mapping={name: one.leaning for name, one in settled.items()})
     context.redis.expire(_LEANINGS, _FORGET_AFTER_S)
     for event in changed:
@@ -99,8 +99,8 @@ def _last_reported(session: Session, provider: str) -> State:
     return cast(State, state) if state in RANK else "IDLE"
 
 
-def _keep_holds(context: Context, session: Session, seen: Mapping[str, Seen], now: datetime) -> None:
-    """Put into Redis what PostgreSQL knows of holds by hand: a command may have died between the two."""
+def _keep_by_hand(context: Context, session: Session, seen: Mapping[str, Seen], now: datetime) -> None:
+    """Put into Redis what PostgreSQL knows of holds and limits by hand: a command may have died between the two."""
     rows: Sequence[ProviderHold] = session.scalars(select(ProviderHold).where(ProviderHold.pool == EVERY_POOL)).all()
     lasting = {hold.provider: hold for hold in rows if hold.until is None or hold.until > now}
     for name, one in seen.items():
@@ -110,3 +110,6 @@ def _keep_holds(context: Context, session: Session, seen: Mapping[str, Seen], no
         elif hold is not None and not one.held_by_hand:
             for_s = math.inf if hold.until is None else (hold.until - now).total_seconds()
             context.gate.hold(name, Hold(for_s, hold.reason))
+        limit = limit_of(session, name, now)
+        if one.percent != (100 if limit is None else limit.percent):
+            context.gate.limit(name, limit)

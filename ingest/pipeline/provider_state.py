@@ -23,8 +23,8 @@ from ingest.pipeline.jobs import LEASE_S
 from ingest.transport.breaker import Transition
 from ingest.transport.budget import LONGEST_SHORT_S
 from ingest.transport.connections import LEASE_S as CONNECTIONS_LEASE_S
-from ingest.transport.gate import Ask, Hold, Seed, Sent
-from models import FetchLog, Job, ProviderEvent, ProviderHold
+from ingest.transport.gate import Ask, Hold, Seed, Sent, TemporaryLimit
+from models import FetchLog, Job, ProviderEvent, ProviderHold, ProviderLimit
 
 #: Where changes of state are published, one JSON object each: {provider, kind, scope, before, after, until, reason}.
 EVENTS = "tickfarm:events"
@@ -55,7 +55,7 @@ def seed_of(sessions: sessionmaker[Session], ask: Ask) -> Seed:
         ]
         ended = [_sent(row, now) for row in session.scalars(_logged(provider, pool, now).where(FetchLog.requests > 0))]
         by_hand = _hold_of(session, provider, EVERY_POOL, now)
-        return Seed(ended, out, _hold_of(session, provider, pool, now), by_hand)
+        return Seed(ended, out, _hold_of(session, provider, pool, now), by_hand, limit_of(session, provider, now))
 
 
 def sent_by(sessions: sessionmaker[Session], ask: Ask, jobs: Sequence[str]) -> dict[str, list[Sent]]:
@@ -98,6 +98,15 @@ def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold 
     holds = session.scalars(select(ProviderHold).where(*mine)).all()
     left = [Hold(math.inf if hold.until is None else (hold.until - now).total_seconds(), hold.reason) for hold in holds]
     return max((hold for hold in left if hold.for_s > 0), key=lambda hold: hold.for_s, default=None)
+
+
+def limit_of(session: Session, provider: str, now: datetime) -> TemporaryLimit | None:
+    """Return the limit by hand that a provider has now."""
+    row = session.get(ProviderLimit, provider)
+    if row is None:
+        return None
+    for_s = math.inf if row.until is None else (row.until - now).total_seconds()
+    return TemporaryLimit(for_s, row.percent) if for_s > 0 else None
 
 
 def keep_hold(session: Session, provider: str, pool: str, kind: str, until: datetime | None, reason: str) -> None:

@@ -1,6 +1,7 @@
 -- Admit a batch: how many of its first requests may go now, to which base address, and otherwise when to ask again.
 --
--- KEYS[1]  the provider's hash (breakers; hand, hand_why: held by hand, for all its credentials)
+-- KEYS[1]  the provider's hash (breakers; by hand, for all its credentials: hand, hand_why: held; limit, limit_until:
+--          the percent of each window it is kept to)
 -- KEYS[2]  its credential's hash (seeded, hold, why, live)
 -- ARGV[1]  JSON {fresh, grant, job, count, live, reserve, deadline_ms, bases, dataset, windows: [{key, amount, per_ms,
 --          costs}]}: `reserve` is the share that stays free for live work, `fresh` says the server knew no script
@@ -31,11 +32,14 @@ local function until_of(held)
   return until_ms < 0 and math.huge or until_ms
 end
 
-local held, by_hand = redis.call('HMGET', pool, 'hold', 'why'), redis.call('HMGET', hash, 'hand', 'hand_why')
+local held = redis.call('HMGET', pool, 'hold', 'why')
+local by_hand = redis.call('HMGET', hash, 'hand', 'hand_why', 'limit', 'limit_until')
 if until_of(by_hand) > until_of(held) then held = by_hand end
 if until_of(held) > now then
   return wait(until_of(held) == math.huge and -1 or until_of(held) - now, held[2] or 'held')
 end
+
+local kept_to = by_hand[3] and until_of({by_hand[4]}) > now and tonumber(by_hand[3]) / 100 or 1
 
 -- The first base address that may be asked, or probed.
 local base, probed, soonest = nil, nil, nil
@@ -57,13 +61,15 @@ for at = 0, ask.bases - 1 do
 end
 if not base then return wait(soonest, 'breaker') end
 
--- Every window must have room; a crumb of a large batch waits until a chunk of it fits.
+-- Every window must have room; a crumb of a large batch waits until a chunk of it fits. One request always fits into a
+-- window with nothing in it, however little of it may be used.
 local count = probed and 1 or ask.count
 local granted, longest = count, 0
 for _, window in ipairs(ask.windows) do
   refresh(window)
   local first = cost_of_first(window, 1)
-  local cap = math.max(window.amount - math.floor(window.amount * ask.reserve), math.min(first, window.amount))
+  local amount = window.per_ms > 0 and math.floor(window.amount * kept_to) or window.amount
+  local cap = math.max(amount - math.floor(amount * ask.reserve), math.min(first, window.amount))
   local wanted = ask.live and 0 or tonumber(redis.call('HGET', window.key, 'live') or '0')
   if wanted > now then
     -- Live work waits for this window: it goes first, and everybody else asks again after it.
@@ -71,7 +77,7 @@ for _, window in ipairs(ask.windows) do
   end
   local fits = fitting(window, count, cap)
   local chunk = count
-  while chunk > 1 and cost_of_first(window, chunk) > math.max(first, window.amount / 50) do
+  while chunk > 1 and cost_of_first(window, chunk) > math.max(first, amount / 50) do
     chunk = math.floor(chunk / 2)
   end
   if fits < math.min(chunk, granted) then

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha1
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from redis import Redis
 from redis.exceptions import NoScriptError
@@ -114,6 +114,14 @@ class Hold:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class TemporaryLimit:
+    """A time in which a provider is kept by hand to so many percent of each of its windows in Redis."""
+
+    for_s: float
+    percent: int
+
+
 #: A batch in the log: age in s, dataset, requests, weight.
 Sent = tuple[float, str, int, int]
 
@@ -122,14 +130,15 @@ Sent = tuple[float, str, int, int]
 class Seed:
     """What PostgreSQL knows of a credential: requests that ended, and the jobs that may have sent some.
 
-    `out` holds (`<job>:<attempt>`, seconds until it is over at the latest). `hold` is the credential's, `by_hand` the
-    provider's.
+    `out` holds (`<job>:<attempt>`, seconds until it is over at the latest). `hold` is the credential's, `by_hand` and
+    `limit` are the provider's.
     """
 
     ended: Sequence[Sent] = ()
     out: Sequence[tuple[str, float]] = ()
     hold: Hold | None = None
     by_hand: Hold | None = None
+    limit: TemporaryLimit | None = None
 
 
 #: What those of the jobs (`<job>:<attempt>`) have sent that have committed it, by job.
@@ -282,6 +291,8 @@ class Gate:
             document |= {"hold_ms": _held_ms(seed.hold), "why": seed.hold.reason}
         if seed.by_hand is not None:
             document |= {"hand_ms": _held_ms(seed.by_hand), "hand_why": seed.by_hand.reason}
+        if seed.limit is not None:
+            document |= {"limit_ms": _held_ms(seed.limit), "limit": seed.limit.percent}
         self._run(self._seed, ask.provider, [pool_key(ask.budget), gate_key(ask.provider)], document)
 
     def switch(
@@ -294,15 +305,28 @@ class Gate:
 
     def hold(self, provider: str, hold: Hold) -> None:
         """Hold a provider by hand from now on, whatever the credential; in place of what was said by hand before."""
-        until_ms = -1 if math.isinf(hold.for_s) else math.ceil((_server_time(self._redis) + hold.for_s) * 1000)
-        self._redis.hset(gate_key(provider), mapping={"hand": until_ms, "hand_why": hold.reason})
-        self._redis.expire(gate_key(provider), _DAY_S)
+        self._say(provider, {"hand": self._until_ms(hold), "hand_why": hold.reason})
+
+    def limit(self, provider: str, limit: TemporaryLimit | None) -> None:
+        """Keep a provider to a share of its windows from now on, whatever the credential; None: to no less than all."""
+        if limit is None:
+            self._redis.hdel(gate_key(provider), "limit", "limit_until")
+        else:
+            self._say(provider, {"limit": limit.percent, "limit_until": self._until_ms(limit)})
 
     def lift(self, provider: str, pools: Iterable[str] = ()) -> None:
         """Forget what holds a provider by hand, and what it asked for itself on these credentials."""
         self._redis.hdel(gate_key(provider), "hand", "hand_why")
         for pool in pools:
             self._redis.hdel(pool_key(f"{provider}:{pool}"), "hold", "why")
+
+    def _say(self, provider: str, by_hand: dict[str, int | str]) -> None:
+        self._redis.hset(gate_key(provider), mapping=cast(Any, by_hand))
+        self._redis.expire(gate_key(provider), _DAY_S)
+
+    def _until_ms(self, lasting: Hold | TemporaryLimit) -> int:
+        left_ms = _held_ms(lasting)
+        return left_ms if left_ms < 0 else math.ceil(_server_time(self._redis) * 1000) + left_ms
 
     def _run(self, script: _Script, provider: str, keys: Sequence[str], document: dict[str, Any]) -> Any:
         sha, text = script.of(provider)
@@ -318,8 +342,8 @@ def _text(*names: str) -> str:
     return "\n".join((_FOLDER / f"{name}.lua").read_text(encoding="utf-8") for name in names)
 
 
-def _held_ms(hold: Hold) -> int:
-    return -1 if math.isinf(hold.for_s) else math.ceil(hold.for_s * 1000)
+def _held_ms(lasting: Hold | TemporaryLimit) -> int:
+    return -1 if math.isinf(lasting.for_s) else math.ceil(lasting.for_s * 1000)
 
 
 def _server_time(redis: Redis) -> float:

@@ -1,7 +1,8 @@
 -- Fill a credential's windows again after Redis has lost them, or for the first time, from what PostgreSQL knows.
 --
 -- KEYS[1]  the credential's hash      KEYS[2]  the provider's hash
--- ARGV[1]  JSON {hold_ms, why, hand_ms, hand_why, windows: [{key, amount, per_ms, ended: [[age_ms, share], ..]}], out: [[job, deadline_ms]]}
+-- ARGV[1]  JSON {hold_ms, why, hand_ms, hand_why, limit, limit_ms, out: [[job, deadline_ms], ..],
+--          windows: [{key, amount, per_ms, ended: [[age_ms, share], ..]}]}
 --          `out`: jobs that may have sent anything by now; each holds whole windows until it reports, or its deadline
 -- Returns  1, or 0 where somebody else was faster
 
@@ -25,6 +26,11 @@ end
 if said.hand_ms then
   local until_ms = said.hand_ms < 0 and -1 or now + said.hand_ms
   redis.call('HSET', KEYS[2], 'hand', string.format('%d', until_ms), 'hand_why', said.hand_why)
+  redis.call('PEXPIRE', KEYS[2], 86400000)
+end
+if said.limit then
+  local until_ms = said.limit_ms < 0 and -1 or now + said.limit_ms
+  redis.call('HSET', KEYS[2], 'limit', said.limit, 'limit_until', string.format('%d', until_ms))
   redis.call('PEXPIRE', KEYS[2], 86400000)
 end
 redis.call('HSET', KEYS[1], 'seeded', '1')

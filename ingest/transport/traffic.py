@@ -134,6 +134,7 @@ class Seen:
     failing: int = 0
     breakers: tuple[Breaker, ...] = ()
     held_by_hand: bool = False
+    percent: int = 100
 
     def is_shut(self, bases: int) -> bool:
         """Say whether no address of `bases` may be asked, but for a probe."""
@@ -158,11 +159,19 @@ def look(redis: Redis, providers: Sequence[str], *, window_s: int = WINDOW_S) ->
         traffic = Traffic(covered_s=now - buckets.start * BUCKET_S)
         for _ in buckets:
             traffic.add({name.decode(): int(value) for name, value in next(answers).items()})
-        hand = float(gate.get("hand", "0"))
         found[provider] = Seen(
-            traffic, int(gate.get("failing", "0")), _breakers(gate), held_by_hand=hand < 0 or hand > now * 1000
+            traffic,
+            int(gate.get("failing", "0")),
+            _breakers(gate),
+            held_by_hand=_lasts(gate.get("hand", "0"), now),
+            percent=int(gate["limit"]) if _lasts(gate.get("limit_until", "0"), now) else 100,
         )
     return found
+
+
+def _lasts(until_ms: str, now: float) -> bool:
+    """Say whether something by hand lasts: -1 is until a person ends it."""
+    return float(until_ms) < 0 or float(until_ms) > now * 1000
 
 
 def totals(redis: Redis, providers: Sequence[str]) -> dict[str, Traffic]:

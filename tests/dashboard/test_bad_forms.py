@@ -34,6 +34,7 @@ def test_a_change_that_cannot_be_comes_back_with_why_and_what_was_typed(filled, 
 #: path, and a form in which each field in turn holds something evil
 FORMS = [
     ("/providers/kraken/hold", {"reason": "x", "for": "1h"}),
+    ("/providers/kraken/limit", {"percent": "50", "reason": "x", "for": "1h"}),
     ("/providers/kraken/lift", {"everything": "", "sure": ""}),
     ("/providers/kraken/breaker", {"action": "open", "for": "1h"}),
     ("/providers/kraken/disable", {"sure": ""}),

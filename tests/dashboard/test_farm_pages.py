@@ -90,8 +90,9 @@ def test_who_has_not_signed_in_reads_every_page_and_sees_no_button(filled, clien
 
 def test_a_provider_is_held_and_lifted(operator, acts, value):
     operator.goto("/providers/kraken")
-    operator.get_by_label("Why").fill("their maintenance")
-    operator.locator("form", has=operator.get_by_label("Why")).get_by_label("For").fill("2h")
+    form = operator.locator('form[action$="/hold"]')
+    form.get_by_label("Why").fill("their maintenance")
+    form.get_by_label("For").fill("2h")
     press(operator, "Hold")
     expect(operator.get_by_text("by hand: their maintenance").first).to_be_visible()
     assert value("SELECT until > now() + interval '119 min' FROM provider_holds WHERE provider = 'kraken'")
@@ -99,6 +100,23 @@ def test_a_provider_is_held_and_lifted(operator, acts, value):
     assert value("SELECT count(*) FROM provider_holds") == 0
     said = [("ada", "dashboard", "hold kraken --for 7200s --reason 'their maintenance'", "kraken")]
     assert acts() == [*said, ("ada", "dashboard", "lift kraken", "kraken")]
+
+
+def test_a_provider_is_limited_for_a_while_and_used_wholly_again(operator, acts, value):
+    operator.goto("/providers/kraken")
+    form = operator.locator('form[action$="/limit"]').first
+    form.get_by_label("To").fill("40")
+    form.get_by_label("Why").fill("they asked for less")
+    form.get_by_label("For").fill("2h")
+    press(operator, "Limit")
+    expect(operator.get_by_text("limited to 40 %").first).to_be_visible()
+    assert value("SELECT percent FROM provider_limits WHERE until > now() + interval '119 min'") == 40
+    press(operator, "End limit")
+    assert value("SELECT count(*) FROM provider_limits") == 0
+    assert [act for _, _, act, _ in acts()] == [
+        "limit kraken 40 --for 7200s --reason 'they asked for less'",
+        "limit kraken 100",
+    ]
 
 
 def test_a_breaker_is_opened_probed_and_closed(operator, acts):

@@ -20,6 +20,7 @@ from ingest.pipeline.health_watch import check
 from ingest.pipeline.leader import Leadership
 from ingest.pipeline.retention import retain
 from ingest.pipeline.workers import Worker, announce
+from ingest.transport.traffic import look
 from models import open_engine
 from tests.pipeline.farm import LANES, bars_call, new_job, opened
 from tests.tester import TESTER
@@ -188,6 +189,41 @@ def test_lifting_leaves_what_the_provider_asked_for_unless_all_is_lifted(farm):
     by_hand.lift(farm.context, "binance", everything=True, now=datetime.now(UTC), by=TESTER)
     assert report(farm).holds == ()
     assert poll(farm).state == "fetched"
+
+
+def test_a_limit_by_hand_is_kept_whatever_redis_forgets_until_it_is_ended(farm):
+    now = datetime.now(UTC)
+    by_hand.limit(farm.context, "binance", 40, 7_200, "they asked for less", now, by=TESTER)
+    by_hand.limit(farm.context, "binance", 1, 3_600, "and less", now, by=TESTER)
+    for _ in range(2):
+        assert poll(farm).state == "fetched"
+        assert look(farm.context.redis, ["binance"])["binance"].percent == 1
+        farm.context.redis.flushdb()
+    found = report(farm)
+    assert (found.limit.percent, found.limit.until) == (1, now + timedelta(hours=1))
+    assert "limited to 1 % until" in found.judged.reasons[-1]
+    assert by_hand.unlimit(farm.context, "binance", now, by=TESTER)
+    assert not by_hand.unlimit(farm.context, "binance", now, by=TESTER)
+    assert (report(farm).limit, look(farm.context.redis, ["binance"])["binance"].percent) == (None, 100)
+    assert history(farm, "limit") == [("100 %", "40 %"), ("40 %", "1 %"), ("1 %", "100 %")]
+
+
+def test_a_limit_that_is_none_is_refused(farm):
+    for percent, for_s, reason in ((0, 60, "x"), (100, 60, "x"), (50, 60, " "), (50, 11 * 366 * 86_400, "x")):
+        with pytest.raises(FixRequest):
+            by_hand.limit(farm.context, "binance", percent, for_s, reason, datetime.now(UTC), by=TESTER)
+    assert report(farm).limit is None
+
+
+def test_a_check_puts_right_what_a_limit_left_between_the_two(farm):
+    poll(farm)
+    by_hand.limit(farm.context, "binance", 10, None, "x", datetime.now(UTC), by=TESTER)
+    farm.context.gate.limit("binance", None)
+    checks(farm, 1)
+    assert look(farm.context.redis, ["binance"])["binance"].percent == 10
+    farm.change("DELETE FROM provider_limits")
+    checks(farm, 1)
+    assert look(farm.context.redis, ["binance"])["binance"].percent == 100
 
 
 def test_a_check_puts_right_what_a_command_that_died_left_between_the_two(farm):

@@ -17,7 +17,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ingest.transport.gate import Admission, Gate, Hold, Seed
+from ingest.transport.gate import Admission, Gate, Hold, Seed, TemporaryLimit
 from ingest.wire import Request
 from tests.transport.callers import POLICY, Strict, ask, ended, limit, new_gate
 from tests.waiting import until
@@ -183,6 +183,37 @@ def test_a_hold_by_hand_survives_the_loss_of_redis(store):
     gate = new_gate(store, Seed(by_hand=Hold(float("inf"), "moving house")))
     for _ in range(2):
         assert gate.admit(ask(1, pool="a")).wait_s == float("inf")
+        store.flushall()
+
+
+def test_a_limit_by_hand_is_a_share_of_every_window_whatever_the_credential_and_the_lane(gate):
+    limits = [limit(100, 60)]
+    gate.limit("test", TemporaryLimit(60, 30))
+    assert spend(gate, ask(100, limits, pool="a")).granted == 30
+    assert gate.admit(ask(100, limits, pool="a")).reason == "budget"
+    assert spend(gate, ask(100, limits, pool="b", reserve=0.5)).granted == 15
+    assert spend(gate, ask(100, limits, provider="another")).granted == 100
+    gate.limit("test", None)
+    assert spend(gate, ask(100, limits, pool="a")).granted == 70
+
+
+def test_a_limit_by_hand_ends_by_itself_and_lets_one_request_through_however_small_it_is(gate):
+    limits = [limit(10, 60)]
+    gate.limit("test", TemporaryLimit(0.3, 1))
+    assert spend(gate, ask(10, limits)).granted == 1
+    assert gate.admit(ask(10, limits)).granted == 0
+    until(lambda: gate.admit(ask(10, limits)).granted == 9, within_s=2, what="the limit's end")
+
+
+def test_a_limit_by_hand_does_not_cap_what_is_out_at_once(gate):
+    gate.limit("test", TemporaryLimit(60, 10))
+    assert gate.admit(ask(20, [limit(1000, 60)], at_once=8)).granted == 8
+
+
+def test_a_limit_by_hand_survives_the_loss_of_redis(store):
+    gate = new_gate(store, Seed(limit=TemporaryLimit(float("inf"), 20)))
+    for _ in range(2):
+        assert gate.admit(ask(10, [limit(10, 60)])).granted == 2
         store.flushall()
 
 
