@@ -113,9 +113,8 @@ def cells_of(
         "today": now.astimezone(UTC).date(),
     }
     known: dict[int, dict[date, Cell]] = {one.id: {} for one in series}
-    for series_id, day, expected, stored, said, note, deleted_at, shown in session.execute(_CELLS, asked).all():
-        if said in _NOTES or deleted_at is not None:
-            note = _NOTES.get(said) or f"its rows were deleted on {deleted_at:%Y-%m-%d}"
+    for series_id, day, expected, stored, said, own, deleted_at, shown in session.execute(_CELLS, asked).all():
+        note = _NOTES.get(said) or (own if deleted_at is None else f"its rows were deleted on {deleted_at:%Y-%m-%d}")
         known[series_id][day] = Cell(day, shown, expected, stored, note)
     return {one.id: _cells(one, days, known[one.id], now) for one in series}
 
