@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.templating import Jinja2Templates
 
 from dashboard.access import access_of
+from dashboard.heat import draw
 
 _FOLDER = Path(__file__).with_name("templates")
 #: path and words of the menu
@@ -37,7 +38,7 @@ def render(
 @cache
 def _templates() -> Jinja2Templates:
     templates = Jinja2Templates(directory=_FOLDER)
-    templates.env.filters |= {"utc": utc, "ago": ago, "span": span, "size": size}
+    templates.env.filters |= {"days": draw, "utc": utc, "ago": ago, "span": span, "size": size}
     return templates
 
 

@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 
 from dashboard.context import Farm, ReadOnly, Word
+from dashboard.heat import GLYPHS
 from dashboard.templating import render
 from ingest import providers
 from ingest.market.records import DATASETS
 from ingest.pipeline.health_figures import farm_report
-from ingest.pipeline.heat_map import KNOWN_STATES, DayState, Filter, heat_map, window_of
+from ingest.pipeline.heat_map import KNOWN_STATES, Filter, heat_map, window_of
 from ingest.pipeline.needs import needs
 from ingest.pipeline.status import followed_series, lag_of
 from tasks import app as celery_app
@@ -21,17 +22,6 @@ from tasks import app as celery_app
 #: Series a page. More of them make the page slower to read for a browser than for us to write.
 PAGE = 100
 MOST_DAYS = 366
-#: A glyph beside each colour, for who sees none.
-GLYPHS: dict[DayState, str] = {
-    "complete": "■",
-    "in progress": "◔",
-    "partial": "◧",
-    "missing": "□",
-    "suspect": "!",
-    "unavailable": "x",
-    "closed": "·",
-    "not owed": "",
-}
 router = APIRouter()
 
 

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from dashboard.context import ReadOnly
-from dashboard.pages.home import GLYPHS, MOST_DAYS
+from dashboard.heat import GLYPHS
+from dashboard.pages.home import MOST_DAYS
 from dashboard.templating import render
 from ingest.errors import FixRequest
 from ingest.pipeline import series_views as views

@@ -52,9 +52,30 @@ def acts_on(session: Session, command: str, subject: str | None = None, *, limit
     return session.scalars(query.order_by(AuditEntry.id.desc()).limit(limit)).all()
 
 
-def newest_acts(session: Session, *, limit: int, before_id: int | None = None) -> Sequence[AuditEntry]:
-    """Return the newest acts, newest first; `before_id`: those before that one."""
+@dataclass(frozen=True, slots=True)
+class ActFilter:
+    """Which acts: `command` is how they begin (`schedule`, `schedule set`), `actor` who did them; empty: all."""
+
+    command: str = ""
+    actor: str = ""
+    way: str = ""
+
+
+EVERY_ACT = ActFilter()
+
+
+def newest_acts(
+    session: Session, wanted: ActFilter = EVERY_ACT, *, limit: int, before_id: int | None = None
+) -> Sequence[AuditEntry]:
+    """Return the newest acts that fit, newest first; `before_id`: those before that one."""
     query = select(AuditEntry).order_by(AuditEntry.id.desc()).limit(limit)
+    if wanted.command:
+        whole = AuditEntry.act == wanted.command
+        query = query.where(whole | AuditEntry.act.startswith(f"{wanted.command} ", autoescape=True))
+    if wanted.actor:
+        query = query.where(AuditEntry.actor == wanted.actor)
+    if wanted.way:
+        query = query.where(AuditEntry.way == wanted.way)
     if before_id is not None:
         query = query.where(AuditEntry.id < before_id)
     return session.scalars(query).all()

@@ -180,7 +180,9 @@ def count_jobs(session: Session, now: datetime) -> JobCounts:
 def _asked(context: Context, name: str) -> _Asked:
     facts = providers.get(name).facts
     endpoint = endpoint_of(context, facts, "")
-    has_key = bool(keys_of(context.settings, facts))
+    has_key = endpoint.key is not None
+    if facts.key is not None and facts.key.datasets:  # asked for no dataset, it is not sent
+        has_key = bool(keys_of(context.settings, facts))
     terms = terms_of(context.settings, facts, has_key=has_key)
     windows = windows_of(f"{name}:{endpoint.pool}", (*terms.limits, *terms.stated), at_once=facts.at_once)
     return _Asked(terms, endpoint.pool, has_key, windows)

@@ -61,8 +61,9 @@ def _of_processes(context: Context, session: Session) -> Iterator[Need]:
 
 
 def _of_keys(context: Context, session: Session) -> Iterator[Need]:
-    facts = [providers.get(name).facts for name in providers.names()]
-    for key in credential_list(context.settings, facts, evidence(session)):
+    known = evidence(session)
+    facts = [providers.get(name).facts for name in providers.names() if name in known.followed]
+    for key in credential_list(context.settings, facts, known):
         if not key.needed:
             continue
         what = f"is refused: {key.reason}" if key.state == "refused" else "is missing, and series are followed with it"

@@ -66,6 +66,8 @@ class Settings(BaseSettings):
     #: what beat reads in place of beat_schedule.py
     tickfarm_schedule_file: Path | None = None
     tickfarm_flower_port: int = Field(default=5555, ge=0, le=65535)
+    #: where a browser finds Flower; None: at the dashboard's own host, by its port
+    tickfarm_flower_url: str | None = Field(default=None, pattern=r"^https?://\S+$")
     tickfarm_sandbox_port: int = Field(default=8700, ge=0, le=65535)
     tickfarm_dashboard_host: str = "127.0.0.1"
     tickfarm_dashboard_port: int = Field(default=8000, ge=0, le=65535)

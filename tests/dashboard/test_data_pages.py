@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from ingest.pipeline.audit import By, write_down
 from tests.dashboard.stored import SHOWN, Stored, store_everything
 
 PAGES = (
@@ -22,6 +25,7 @@ PAGES = (
     "/findings",
     "/findings?rule=null_price",
     "/audit",
+    "/audit?command=schedule&way=command",
 )
 
 
@@ -120,6 +124,28 @@ def test_findings_are_grouped_filtered_and_escaped(page, stored):
     expect(page.get_by_text("<script>alert(1)</script>").first).to_be_visible()
 
 
+def test_acts_are_read_a_page_at_a_time_and_by_command_person_and_way(client, served, stored):
+    with served.context.sessions.begin() as session:
+        for at in range(150):
+            way = "command" if at % 2 else "dashboard"
+            write_down(session, By(f"user{at % 3}", way), f"schedule {'set' if at % 2 else 'pause'} e{at}", f"e{at}")
+        write_down(session, By("user_", "command"), "scheduled_ %", "x")
+
+    def subjects(path):
+        html = client.get(path).text
+        found = re.findall(r"<code>tickfarm schedule \w+ e(\d+)</code>", html)
+        older = re.search(r'rel="next" href="([^"]+)"', html)
+        return [int(one) for one in found], older and unescape(older[1])
+
+    first, older = subjects("/audit?command=schedule")
+    second, none = subjects(older)
+    assert first + second == list(reversed(range(150)))
+    assert (len(first), none) == (100, None)
+    assert subjects("/audit?command=schedule+pause&actor=user1&way=dashboard")[0] == list(range(148, 0, -6))
+    assert subjects("/audit?actor=user_") == ([], None)
+    assert "No act fits." in client.get("/audit?actor=nobody").text
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -140,6 +166,10 @@ def test_findings_are_grouped_filtered_and_escaped(page, stored):
         ("/series/{bars}?before=0001-01-01T00:00:00%2B14:00", 400),
         ("/series/{bars}/candles.json?bars=100000", 422),
         ("/findings?before=-1", 422),
+        ("/audit?before=0", 422),
+        ("/audit?way=telephone", 422),
+        ("/audit?actor=%00", 422),
+        ("/audit?command=%27%20OR%201=1--%25_&actor=%3Cscript%3Ealert(1)%3C/script%3E", 200),
         ("/findings?before=9223372036854775807", 200),
         ("/findings?rule=%27%20OR%201=1--", 200),
         ("/findings?words=%3Cimg%20src=x%20onerror=alert(1)%3E", 200),

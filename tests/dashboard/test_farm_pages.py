@@ -1,6 +1,6 @@
 """The operator's pages in a real browser: what each says, and each of its buttons, with the row it leaves in the audit.
 
-Deliberately not here: scaling, which needs workers (test_workers_page.py), who may write (test_writes.py).
+Deliberately not here: scaling, which needs workers (tests/tasks/test_workers_page.py), who may write (test_writes.py).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 
+import httpx
 import pytest
 from celery import Celery
 from playwright.sync_api import expect
@@ -16,6 +17,7 @@ from sqlalchemy import text
 from ingest.pipeline import workers
 from ingest.pipeline.dead_letters import Letter, write_letter
 from tasks.broker import FarmAMQP
+from tests.dashboard.conftest import serving
 from tests.dashboard.filled import EVIL
 from tests.dashboard.looks import check_looks
 from tests.tasks.farm import close_client
@@ -179,6 +181,33 @@ def test_lanes_say_what_waits_and_workers_who_they_are(filled, client):
     assert 'href="http://127.0.0.1:5555/worker/one%40farm"' in said
     assert re.search(r"\b(9|1\d) min ago", said)
     assert ">nobody<" in said
+
+
+def test_links_into_flower_lead_where_it_is_said_to_be(filled, config):
+    behind = config.model_copy(update={"tickfarm_flower_url": "https://farm.example.com/flower/"})
+    with serving(behind) as served, httpx.Client(base_url=served.url) as client:
+        said = client.get("/queues").text
+    assert 'href="https://farm.example.com/flower/workers"' in said
+    assert ":5555" not in said
+
+
+def test_a_worker_is_ended_only_when_it_is_drained_and_that_is_meant(operator, filled, writer, acts):
+    def says(held):  # it is forgotten after six silent seconds
+        worker = workers.Worker("one@farm", ("live.load", "live"), 2, 2, held=held, draining=True)
+        workers.announce(filled.context.redis, worker)
+        return worker.name
+
+    refused = writer.post("/queues/stop", data={"worker": says(held=3), "sure": "yes"})
+    assert (refused.status_code, "not drained" in refused.text) == (409, True)
+    assert 'action="/queues/stop"' not in writer.get("/queues").text
+    asked = writer.post("/queues/stop", data={"worker": says(held=0)})
+    assert asked.status_code == 200
+    assert '<button class="danger">Stop one@farm</button>' in asked.text
+    says(held=0)
+    operator.goto("/queues")
+    assert command_beside(operator, "Stop") == "workers drain one@farm --stop"
+    check_looks(operator, "queues-drained")
+    assert acts() == []
 
 
 def test_messages_that_wait_are_counted_where_celery_puts_them(filled, client):
