@@ -16,6 +16,7 @@ from commands.data import data
 from commands.dead import dead
 from commands.doctor import doctor
 from commands.farm import farm
+from commands.findings import findings
 from commands.gaps import gaps
 from commands.health import health
 from commands.imports import imports
@@ -51,6 +52,7 @@ for group in (
     replay,
     coverage,
     gaps,
+    findings,
     retention,
 ):  # commands of their own
     cli.add_typer(group)

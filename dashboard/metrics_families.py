@@ -114,6 +114,8 @@ def of_redis(redis: Redis, config: Settings) -> Iterator[Metric]:
     yield gauge("connections_limit", "How many may be.", (), [((), most)])
     limit = config.tickfarm_max_inflight_bytes
     yield gauge("payload_limit_bytes", "Above so many in flight, only live work begins.", (), [((), limit)])
+    says = "How many requests a second the farm is to send at least; 0: no target (TICKFARM_TARGET_REQUESTS_S)."
+    yield gauge("requests_per_second_target", says, (), [((), config.tickfarm_target_requests_s)])
     memory = cast(Mapping[str, Any], redis.info("memory"))
     used, allowed = memory["used_memory"], memory["maxmemory"] or memory["total_system_memory"]
     says = "The share of Redis' memory limit (of the machine's memory, without one) that is in use."

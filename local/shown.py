@@ -79,6 +79,18 @@ def letters_table(rows: Iterable[Mapping[str, Any]]) -> Table:
     return table
 
 
+def findings_table(rows: Iterable[Mapping[str, Any]]) -> Table:
+    """Return the table of findings, a reason cut to its first line."""
+    table = _table("id", "at", "of", "rule", "severity", "rows", "reason")
+    table.columns[5].justify = "right"
+    for row in rows:
+        of = " ".join(filter(None, (row["provider"], row["dataset"], row["instrument"])))
+        reason = (row["reason"].splitlines() or [""])[0][:100]
+        about = row["rule"], row["severity"], f"{row['rows']:,}", reason
+        table.add_row(str(row["id"]), f"{row['at']:%Y-%m-%d %H:%M:%S}", of, *about)
+    return table
+
+
 def _table(*columns: str) -> Table:
     return Table(*columns, box=None, pad_edge=False)
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ingest import providers
 from ingest.pipeline.events import Event
+from ingest.pipeline.figures import Target
 from ingest.pipeline.health_figures import FarmReport, ProviderReport, Used
 from ingest.transport.traffic import WINDOW_S, Traffic
 from ingest.wire import Limit
@@ -77,6 +78,7 @@ def health_row(report: FarmReport) -> dict[str, Any]:
             "lanes_without_workers": [lane for lane, children in figures.lanes.items() if not children],
             "jobs_of_the_last_hour": asdict(figures.jobs) | {"failed": figures.jobs.failed},
             "connections": {"leased": report.connections, "most": report.most_connections},
+            "targets": [asdict(one) for one in report.targets],
         },
         "providers": [health_of_provider(one) for one in report.providers],
     }
@@ -158,9 +160,14 @@ def verdict_lines(report: FarmReport) -> list[str]:
         f"the farm is {report.judged.state}{up}",
         *(f"  {reason}" for reason in report.judged.reasons),
         f"last {WINDOW_S // 60} minutes: {traffic.per_s:.1f} requests/s, mean {_ms(traffic.mean_ms)}, {shares}",
+        *(f"  {_target_line(one)}" for one in report.targets if one.is_met is False),
         f"last hour: {jobs.succeeded:,} jobs succeeded, {jobs.dead:,} dead, {jobs.expired:,} expired",
         f"children: {lanes}; connections: {report.connections:,} of {report.most_connections:,}",
     ]
+
+
+def _target_line(target: Target) -> str:
+    return f"target missed: {target.name} is {target.found:.4g}, wanted {target.wanted:g}"
 
 
 def event_row(event: Event) -> dict[str, Any]:

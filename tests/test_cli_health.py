@@ -70,6 +70,8 @@ def test_health_says_how_the_farm_is_with_figures_for_scripts_and_for_people(tic
     assert (shown.returncode, table.returncode) == (3, 3)
     found = json.loads(shown.stdout)
     assert found["verdict"] == "OFFLINE"
+    assert next((one["name"], one["is_met"]) for one in found["farm"]["targets"]) == ("success_rate", False)
+    assert "  target missed: success_rate is 0.8" in table.stdout
     assert found["reasons"] == [
         "nobody leads: no beat is there, or it can't reach the database",
         "kraken is CRITICAL",

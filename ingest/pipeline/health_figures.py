@@ -19,6 +19,7 @@ from ingest.pipeline.backlog import look_at
 from ingest.pipeline.context import Context
 from ingest.pipeline.credentials import keys_of
 from ingest.pipeline.exchange import endpoint_of
+from ingest.pipeline.figures import Target, targets_of
 from ingest.pipeline.health import FarmFigures, JobCounts, Judged, judge, judge_farm
 from ingest.pipeline.leader import LEADER_LOCK
 from ingest.pipeline.terms import Terms, terms_of
@@ -90,6 +91,7 @@ class FarmReport:
     connections: int
     most_connections: int
     providers: Sequence[ProviderReport]
+    targets: Sequence[Target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def farm_report(context: Context, lanes: Sequence[str], now: datetime) -> FarmRe
         )
     most = context.settings.tickfarm_most_connections
     leased = ConnectionLeases(context.redis, most=most).leased()
-    return FarmReport(now, judge_farm(figures), figures, since, workers, leased, most, reports)
+    targets = targets_of(context.settings, figures.traffic)
+    return FarmReport(now, judge_farm(figures), figures, since, workers, leased, most, reports, targets)
 
 
 def leadership(session: Session) -> tuple[bool, datetime | None]:

@@ -101,6 +101,7 @@ def test_it_says_how_fresh_and_how_complete_the_series_are(many_series, client):
     assert 3500 < value(found, "job_oldest_age_seconds", lane="backfill", state="due") < 3700
     assert value(found, "workers", lane="live") == 0
     assert value(found, "leader") == 0
+    assert value(found, "requests_per_second_target") == 0
 
 
 def test_two_scrapes_at_once_read_once(many_series, client):

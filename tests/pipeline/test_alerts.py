@@ -5,7 +5,12 @@ Deliberately not here: when a change of health counts (test_health_rules.py).
 
 from __future__ import annotations
 
+import base64
+import email
+import email.policy
 import json
+import logging
+import socketserver
 import threading
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -204,3 +209,60 @@ def test_an_address_that_is_none_fails_nothing(farm, receiver, told):
     farm.context.settings = farm.context.settings.model_copy(update={"tickfarm_alert_urls": urls})
     happen(farm, SICK)
     assert told() is True
+
+
+class _Mailbox(socketserver.StreamRequestHandler):
+    """Speaks as much SMTP as it takes to sign in and to hand over a mail."""
+
+    def handle(self):
+        self.say("220 mail.test")
+        for line in iter(self.line, ""):
+            word = line[:4].upper()
+            if word == "EHLO":
+                self.say("250-mail.test", "250 AUTH PLAIN LOGIN")
+            elif word == "AUTH":
+                self.server.signed_in.append(base64.b64decode(line.split()[2]).decode().split("\0")[1:])
+                self.say("235 welcome")
+            elif word == "DATA":
+                self.say("354 go on")
+                self.server.mails.append("\n".join(iter(self.line, ".")))
+                self.say("250 taken")
+            else:
+                self.say("221 bye" if word == "QUIT" else "250 ok")
+
+    def line(self):
+        return self.rfile.readline().decode().rstrip("\r\n")
+
+    def say(self, *lines):
+        self.wfile.write("".join(f"{line}\r\n" for line in lines).encode())
+
+
+@pytest.fixture
+def mailbox():
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Mailbox) as found:
+        found.mails, found.signed_in = [], []
+        thread = threading.Thread(target=found.serve_forever)
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+def test_a_change_of_health_comes_by_mail_and_no_log_holds_the_password(farm, told, mailbox, capfd, caplog):
+    port = mailbox.server_address[1]
+    url = f"mailto://ada:{SECRET}@127.0.0.1:{port}?mode=insecure&from=farm@mail.test&to=ops@mail.test"
+    farm.context.settings = farm.context.settings.model_copy(update={"tickfarm_alert_urls": SecretStr(url)})
+    happen(farm, SICK)
+    with caplog.at_level(logging.DEBUG):
+        assert told() is True
+    [mail] = mailbox.mails
+    parsed = email.message_from_string(mail, policy=email.policy.default)
+    assert parsed["subject"] == "tickfarm"
+    assert "ops@mail.test" in parsed["to"]
+    assert "kraken is CRITICAL (was HEALTHY): 31 of 100 requests failed" in parsed.get_body().get_content()
+    assert mailbox.signed_in == [["ada", SECRET]]
+    written = capfd.readouterr()
+    logged = written.out + written.err + caplog.text
+    assert "alert_sent" in logged
+    assert SECRET not in logged
+    assert base64.b64encode(f"\0ada\0{SECRET}".encode()).decode() not in logged
