@@ -63,10 +63,13 @@ def send(store, provider, *verdicts, **more):
 
 
 def test_health_says_how_the_farm_is_with_figures_for_scripts_and_for_people(tickfarm, store):
-    announce(store, Worker("one@here", LANES, 3))
     send(store, "binance", *["ok"] * 88, *["failed", "ok"] * 4, *["throttled"] * 4)
     send(store, "kraken", *["failed", "ok"] * 4)
-    shown, table = tickfarm("health --json", "health")
+    said = []
+    for command in ("health --json", "health"):
+        announce(store, Worker("one@here", LANES, 3))  # for six seconds
+        said += tickfarm(command)
+    shown, table = said
     assert (shown.returncode, table.returncode) == (3, 3)
     found = json.loads(shown.stdout)
     assert found["verdict"] == "OFFLINE"
