@@ -32,6 +32,8 @@ class Job(Base):
         Index("jobs_in_flight", "lease_until", postgresql_where=text(f"state IN {IN_FLIGHT}")),
         Index("jobs_run", "run_id", postgresql_where=text("run_id IS NOT NULL")),
         Index("jobs_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
+        # What ended lately, and what is old enough to go.
+        Index("jobs_ended", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         # Every transition rewrites the row: room in the page keeps the rewrite in place.
         {"postgresql_with": {"fillfactor": "70", "autovacuum_vacuum_scale_factor": "0.02"}},
     )

@@ -1,7 +1,7 @@
 """The figures of health, read from where they are kept: Redis (traffic, breakers, windows), PostgreSQL (the rest).
 
 Reads only. Deliberately not here: what they mean (health) and how they are printed (local/shown_health). Cost of a
-whole report: six round trips to Redis, some quick queries, and one count over the jobs that are kept.
+whole report: six round trips to Redis, some quick queries, and one count over the jobs of an hour.
 """
 
 from __future__ import annotations
@@ -165,10 +165,7 @@ def leadership(session: Session) -> tuple[bool, datetime | None]:
 
 
 def count_jobs(session: Session, now: datetime) -> JobCounts:
-    """Return how the jobs that ended within the last hour ended; health's own checks are no work of the farm's.
-
-    Reads the whole table: nothing indexes a job's end.
-    """
+    """Return how the jobs that ended within the last hour ended; health's own checks are no work of the farm's."""
     wanted = Job.finished_at > now - _HOUR, Job.task != HEALTH_TASK
     query = select(Job.state, func.count()).where(*wanted).group_by(Job.state)
     ended = {row[0]: row[1] for row in session.execute(query)}
