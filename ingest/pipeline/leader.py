@@ -13,7 +13,8 @@ all. What a provider holds are its leased jobs: those that run or whose message 
   n where nobody does, so that the message of who comes next is never behind a queue of theirs.
 
 A provider that has a lane to itself gets all of it. Elsewhere than in the live lane one that begins to hang may hold
-every child once, until its deadline. A lane with one child can't be shared, nor can lanes that one worker serves.
+every child until the messages it has got are over, or five failures have opened its breaker: for three deadlines of two
+children, for one of five. A lane with one child can't be shared, nor can lanes that one worker serves.
 """
 
 from __future__ import annotations
