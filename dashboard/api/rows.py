@@ -11,6 +11,7 @@ import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import BoundedSemaphore
@@ -20,6 +21,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.orm import Session, sessionmaker
+from starlette.types import Receive, Scope, Send
 
 from dashboard.api.asked import (
     MEDIA,
@@ -197,7 +199,19 @@ def _file(
     file, size, rows = _made(farm.sessions, asked, form)
     note(request, rows=rows)
     headers["Content-Length"] = str(size)
-    return StreamingResponse(_pieces(file), media_type=MEDIA[form], headers=headers)
+    return OpenFileResponse(file, media_type=MEDIA[form], headers=headers)
+
+
+class OpenFileResponse(StreamingResponse):
+    """Sends an open file and closes it, whether all of it is taken, a part, or nothing."""
+
+    def __init__(self, file: BinaryIO, **more: Any) -> None:
+        super().__init__(iter(partial(file.read, _PIECE), b""), **more)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._file:
+            await super().__call__(scope, receive, send)
 
 
 def _counted(request: Request, frames: Iterable[Any]) -> Iterator[Any]:
@@ -221,9 +235,3 @@ def _made(sessions: sessionmaker[Session], asked: Asked, form: Form) -> tuple[Bi
             return whole.open("rb"), whole.stat().st_size, rows
     finally:
         _MAKING.release()
-
-
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        while piece := file.read(_PIECE):
-            yield piece

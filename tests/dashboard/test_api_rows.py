@@ -5,6 +5,7 @@ Deliberately not here: what a read brings (tests/pipeline/test_read.py), bad req
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -16,8 +17,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from sqlalchemy import text
+from starlette.requests import ClientDisconnect
 from structlog.testing import capture_logs
 
+from dashboard.api.rows import OpenFileResponse
 from farm import Farm
 from ingest.market.records import DATASETS
 from ingest.pipeline.exact import typed
@@ -292,6 +295,21 @@ def test_nothing_is_left_in_the_temporary_folder(client, series, tmp_path, monke
         with client.stream("GET", "/v1/bars", params=BARS | {"format": form}) as answer:
             assert answer.status_code == 200
             assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_closed_though_its_reader_has_hung_up(tmp_path):
+    """Before the first piece: no generator has begun that could close it."""
+    whole = tmp_path / "rows.parquet"
+    whole.write_bytes(b"x" * 1_000)
+
+    async def hung_up(*_message):
+        raise OSError("gone")
+
+    with whole.open("rb") as file:
+        scope = {"type": "http", "asgi": {"spec_version": "2.4"}}
+        with pytest.raises(ClientDisconnect):
+            asyncio.run(OpenFileResponse(file)(scope, hung_up, hung_up))
+        assert file.closed
 
 
 def test_no_rows_are_an_answer_in_every_form(client, series):
