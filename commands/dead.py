@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from commands.terminal import Json, by, err, open_context, out, print_json, wake
+from commands.terminal import Json, by, err, open_context, out, print_json, row_of, wake
 from ingest.errors import FixRequest
 from ingest.pipeline import dead_letters
 from ingest.pipeline.dead_letters import Kind
@@ -28,7 +28,7 @@ dead = typer.Typer(no_args_is_help=True, help="Work that was given up: list, sho
 def list_letters(as_json: Json = False) -> None:
     """List the open dead letters, newest first."""
     with open_context().sessions() as session:
-        rows = [_letter(letter) for letter in dead_letters.open_letters(session, limit=200)]
+        rows = [row_of(letter) for letter in dead_letters.open_letters(session, limit=200)]
     if as_json:
         print_json(rows)
     elif rows:
@@ -38,17 +38,17 @@ def list_letters(as_json: Json = False) -> None:
 
 
 @dead.command("show")
-def show_letter(letter_id: LetterId) -> None:
+def showrow_of(letter_id: LetterId) -> None:
     """Print a dead letter whole."""
     with open_context().sessions() as session:
         letter = session.get(DeadLetter, letter_id)
         if letter is None:
             raise FixRequest(f"letter {letter_id} does not exist; `tickfarm dead ls` lists the open ones")
-        print_json(_letter(letter))
+        print_json(row_of(letter))
 
 
 @dead.command("requeue")
-def requeue_letter(letter_id: OneId = None, task: Task = None, error: ErrorClass = None, up_to: UpTo = None) -> None:
+def requeuerow_of(letter_id: OneId = None, task: Task = None, error: ErrorClass = None, up_to: UpTo = None) -> None:
     """Owe a dead letter's work again, or that of all of a kind (--task and --error)."""
     context, now = open_context(), datetime.now(UTC)
     kind = _kind(letter_id, task, error, up_to)
@@ -64,7 +64,7 @@ def requeue_letter(letter_id: OneId = None, task: Task = None, error: ErrorClass
 
 
 @dead.command("discard")
-def discard_letter(
+def discardrow_of(
     letter_id: OneId = None,
     task: Task = None,
     error: ErrorClass = None,
@@ -94,7 +94,3 @@ def _kind(letter_id: int | None, task: str | None, error: str | None, up_to: int
     if letter_id is None and task is not None and error is not None:
         return Kind(task, error, up_to or 2**63 - 1)
     raise FixRequest("give a letter's number, or --task and --error of all that are meant")
-
-
-def _letter(letter: DeadLetter) -> dict[str, Any]:
-    return {column: getattr(letter, column) for column in DeadLetter.__table__.columns.keys()}  # noqa: SIM118

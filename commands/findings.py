@@ -5,19 +5,16 @@ Deliberately not here: what the rules say (ingest/market/quality.py), gaps (gaps
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from commands.terminal import Json, err, open_context, out, print_json
+from commands.terminal import Json, err, one_of, open_context, out, print_json, row_of
 from ingest import providers
-from ingest.errors import UnknownName
 from ingest.market.records import DATASETS
 from ingest.market.symbols import validate
 from ingest.pipeline.listed import list_findings
 from local.shown import findings_table
-from models import Finding
 
 _SEVERITIES = ("reject", "warn")
 
@@ -37,27 +34,17 @@ def list_newest(
     """List what quality rules object to, newest first."""
     where = {
         "provider": None if provider is None else providers.get(provider).facts.name,
-        "dataset": _one_of("dataset", dataset, DATASETS),
+        "dataset": one_of("dataset", dataset, DATASETS),
         "instrument": None if instrument is None else validate(instrument),
         "rule": rule,
-        "severity": _one_of("severity", severity, _SEVERITIES),
+        "severity": one_of("severity", severity, _SEVERITIES),
     }
     asked = {name: value for name, value in where.items() if value is not None}
     with open_context().sessions() as session:
-        rows = [_row(one) for one in list_findings(session, asked, limit=limit)]
+        rows = [row_of(one) for one in list_findings(session, asked, limit=limit)]
     if as_json:
         print_json(rows)
     elif rows:
         out.print(findings_table(rows))
     else:
         err.print("no such findings")
-
-
-def _one_of(what: str, given: str | None, known: Sequence[str]) -> str | None:
-    if given is not None and given not in known:
-        raise UnknownName(what, given, known)
-    return given
-
-
-def _row(finding: Finding) -> dict[str, Any]:
-    return {column: getattr(finding, column) for column in Finding.__table__.columns.keys()}  # noqa: SIM118

@@ -6,18 +6,16 @@ Deliberately not here: owing work (fetch, follow) and giving dead work a new lif
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
-from commands.terminal import FAILED, Json, err, open_context, out, print_json, wake
+from commands.terminal import FAILED, Json, err, one_of, open_context, out, print_json, row_of, wake
 from ingest import providers
-from ingest.errors import FixRequest, UnknownName
+from ingest.errors import FixRequest
 from ingest.pipeline import jobs as pipeline
 from ingest.pipeline.job_views import JobView, list_jobs, show_job
 from local.shown_jobs import failures_table, fetches_table, job_table, jobs_table
-from models import Base
 from models.jobs import STATES
 from tasks.known import lanes
 
@@ -37,15 +35,13 @@ def list_all(
     as_json: Json = False,
 ) -> None:
     """List the newest jobs, newest first."""
-    if lane is not None and lane not in lanes():
-        raise UnknownName("lane", lane, lanes())
-    if state is not None and state not in STATES:
-        raise UnknownName("state", state, STATES)
+    one_of("lane", lane, lanes())
+    one_of("state", state, STATES)
     if provider is not None:
         providers.get(provider)
     with open_context().sessions() as session:
         found = list_jobs(session, lane=lane, state=state, provider=provider, entry=entry, limit=limit)
-        rows = [_row(job) for job in found]
+        rows = [row_of(job) for job in found]
     if as_json:
         print_json(rows)
     elif rows:
@@ -94,15 +90,10 @@ def cancel(job_ids: JobIds) -> None:
 
 def _document(view: JobView) -> dict[str, Any]:
     return {
-        "job": _row(view.job),
+        "job": row_of(view.job),
         "findings": view.findings,
-        "fetches": [_row(one) for one in view.fetches],
-        "failures": [_row(one) for one in view.failures],
-        "children": [_row(one) for one in view.children],
-        "dead_letters": [_row(one) for one in view.letters],
+        "fetches": [row_of(one) for one in view.fetches],
+        "failures": [row_of(one) for one in view.failures],
+        "children": [row_of(one) for one in view.children],
+        "dead_letters": [row_of(one) for one in view.letters],
     }
-
-
-def _row(row: Base) -> Mapping[str, Any]:
-    """Return a table's row whole, columns in the table's order."""
-    return {name: getattr(row, name) for name in row.__table__.columns.keys()}  # noqa: SIM118

@@ -9,14 +9,14 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
 from redis.exceptions import RedisError
 
 from ingest import providers
-from ingest.errors import BadData, FixRequest, SlowDown, TryAgain
+from ingest.errors import BadData, FixRequest, SlowDown, TryAgain, UnknownName
 from ingest.pipeline import workers
 from ingest.pipeline.audit import By
 from ingest.pipeline.context import Context
@@ -25,6 +25,7 @@ from ingest.pipeline.terms import check_settings
 from ingest.providers.contract import Provider as ProviderFile
 from ingest.settings import settings
 from local.shown import console, plain
+from models import Base
 
 OK, FAILED, USAGE, FINDINGS, CREDENTIALS = 0, 1, 2, 3, 4
 #: Calls by hand are served by this lane.
@@ -67,6 +68,18 @@ def open_context() -> Context:
 def print_json(document: object) -> None:
     """Print JSON: moments in ISO 8601, exact decimals as strings."""
     print(json.dumps(document, default=plain, indent=2))
+
+
+def row_of(row: Base) -> dict[str, Any]:
+    """Return a table's row whole, columns in the table's order."""
+    return {name: getattr(row, name) for name in row.__table__.columns.keys()}  # noqa: SIM118
+
+
+def one_of(what: str, given: str | None, known: Collection[str]) -> str | None:
+    """Return what was given. Raises UnknownName for what is not known; nothing given is fine."""
+    if given is not None and given not in known:
+        raise UnknownName(what, given, known)
+    return given
 
 
 def fail(message: str, code: int = FAILED) -> NoReturn:

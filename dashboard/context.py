@@ -26,6 +26,8 @@ def _session(context: Annotated[Context, Depends(_context)]) -> Iterator[Session
         yield session
 
 
+#: The number of the row behind which a page begins.
+Before = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 #: A word of an address that a query looks for; no text in PostgreSQL holds a NUL.
 Word = Annotated[str, Query(max_length=100, pattern=r"^[^\x00]*$")]
 #: `def route(farm: Farm, session: ReadOnly)`

@@ -67,6 +67,15 @@ class HoldShape(Shape):
     reason: str
 
 
+class LimitShape(Shape):
+    """To how many percent of its short windows a provider is kept by hand; `until` None: until somebody ends it."""
+
+    percent: int
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
 class ProviderShape(Shape):
     """A provider and how it is; `has_key` is None where none is needed."""
 
@@ -86,6 +95,7 @@ class ProviderShape(Shape):
     batches_out: int
     breakers: tuple[BreakerShape, ...]
     holds: tuple[HoldShape, ...]
+    limit: LimitShape | None
 
 
 class ProvidersList(Shape):
@@ -241,6 +251,7 @@ def _provider(report: ProviderReport) -> dict[str, Any]:
             for one in report.breakers
         ],
         "holds": report.holds,
+        "limit": report.limit,
     }
 
 

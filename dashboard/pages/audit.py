@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from dashboard.context import ReadOnly, Word
-from dashboard.pages.findings import MOST_ID
+from dashboard.context import Before, ReadOnly, Word
 from dashboard.templating import render
 from ingest.pipeline.audit import ActFilter, newest_acts
 from models.audit import WAYS
@@ -24,7 +23,7 @@ def show(
     command: Word = "",
     actor: Word = "",
     way: Annotated[Literal["", *WAYS], Query()] = "",  # type: ignore[valid-type]
-    before: Annotated[int | None, Query(ge=1, le=MOST_ID)] = None,
+    before: Before = None,
 ) -> Response:
     """Show one page of the acts that fit."""
     wanted = ActFilter(command.strip().removeprefix("tickfarm "), actor.strip(), way)

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from dashboard.context import ReadOnly, Word
+from dashboard.context import Before, ReadOnly, Word
 from dashboard.templating import render
 from ingest import providers
 from ingest.market.records import DATASETS
@@ -16,7 +16,6 @@ from ingest.pipeline.finding_views import FindingFilter, finding_kinds, newest_f
 
 PAGE = 50
 #: PostgreSQL's largest id
-MOST_ID = 2**63 - 1
 router = APIRouter()
 
 
@@ -30,7 +29,7 @@ def show(
     provider: Word = "",
     dataset: Annotated[Literal["", *DATASETS], Query()] = "",  # type: ignore[valid-type]
     words: Word = "",
-    before: Annotated[int | None, Query(ge=1, le=MOST_ID)] = None,
+    before: Before = None,
 ) -> Response:
     """Show the kinds of what fits, and one page of it."""
     chosen = {

@@ -45,12 +45,20 @@ def hold(context: Context, provider: str, for_s: float | None, reason: str, now:
     It takes the place of what was held by hand before. Raises FixRequest for a time or a reason that is none.
     """
     providers.get(provider)
+    _check("hold", for_s, reason)
+    return _hold(context, provider, for_s, reason, now, by, f"hold {provider}{_options(for_s, reason)}")
+
+
+def _check(what: str, for_s: float | None, reason: str) -> None:
     if not reason.strip():
-        raise FixRequest("a hold needs a reason: --reason 'their maintenance'")
+        raise FixRequest(f"a {what} needs a reason: --reason 'their maintenance'")
     if for_s is not None and for_s > LONGEST_HOLD_S:
-        raise FixRequest("a hold is for ten years at most; without --for it lasts until it is lifted")
+        raise FixRequest(f"a {what} is for ten years at most; without --for it lasts until it is lifted")
+
+
+def _options(for_s: float | None, reason: str) -> str:
     span = "" if for_s is None else f" --for {duration_text(for_s)}"
-    return _hold(context, provider, for_s, reason, now, by, f"hold {provider}{span} --reason {quote(reason.strip())}")
+    return f"{span} --reason {quote(reason.strip())}"
 
 
 def disable(context: Context, provider: str, now: datetime, *, by: By) -> Event:
@@ -131,13 +139,9 @@ def limit(
     providers.get(provider)
     if not 1 <= percent <= 99:
         raise FixRequest(f"a limit is 1 to 99 percent of what the provider allows, given: {percent}")
-    if not reason.strip():
-        raise FixRequest("a limit needs a reason: --reason 'they asked for less'")
-    if for_s is not None and for_s > LONGEST_HOLD_S:
-        raise FixRequest("a limit is for ten years at most; without --for it lasts until `limit NAME 100` ends it")
+    _check("limit", for_s, reason)
     until = None if for_s is None else now + timedelta(seconds=for_s)
     said = f"by hand: {reason.strip()}"
-    span = "" if for_s is None else f" --for {duration_text(for_s)}"
     with context.sessions.begin() as session:
         before = _percent(session, provider, now)
         row = {"percent": percent, "until": until, "reason": said, "since": func.now()}
@@ -145,7 +149,7 @@ def limit(
         session.execute(new.on_conflict_do_update(index_elements=["provider"], set_=row))
         event = Event(provider, "limit", f"{before} %", f"{percent} %", until=until, reason=said)
         events.write_events(session, [event])
-        asked = f"limit {provider} {percent}{span} --reason {quote(reason.strip())}"
+        asked = f"limit {provider} {percent}{_options(for_s, reason)}"
         after = {"percent": percent, "until": None if until is None else until.isoformat()}
         write_down(session, by, asked, provider, reason=reason.strip(), before={"percent": before}, after=after)
     context.gate.limit(provider, TemporaryLimit(math.inf if for_s is None else for_s, percent))

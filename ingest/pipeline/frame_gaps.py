@@ -1,8 +1,8 @@
 """What is missing of bars that are in memory: opens that the calendar expects, and that nobody confirmed empty.
 
 Also of bars as they were known once, which no query over the table can say. Deliberately not here: gaps of a read that
-is streamed (read_gaps). Invariant: gaps and rows together
-are what the calendar expects of the range, but for minutes that two answers left out and bars that are not due yet.
+is streamed (read_gaps). Invariant: gaps and rows together are what the calendar expects of the range, but for minutes
+that two answers left out and bars that are not due yet.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from ingest.pipeline.exchange import endpoint_of
 from ingest.pipeline.figures import Target, targets_of
 from ingest.pipeline.health import FarmFigures, JobCounts, Judged, judge, judge_farm
 from ingest.pipeline.leader import LEADER_LOCK
+from ingest.pipeline.provider_state import limits_now
 from ingest.pipeline.terms import Terms, terms_of
 from ingest.pipeline.workers import Worker, live_workers
 from ingest.transport.budget import Window, windows_of
@@ -112,7 +113,7 @@ def provider_reports(context: Context, now: datetime, names: Sequence[str] = ())
     windows = [window for name in wanted for window in asked[name].windows]
     counted = dict(zip((window.key for window in windows), in_use(context.redis, windows), strict=True))
     with context.sessions() as session:
-        holds, limits = _holds(session, now), _limits(session, now)
+        holds, limits = _holds(session, now), limits_now(session, now)
         reasons = _opened_because(session, [name for name in wanted if seen[name].breakers], now)
         return [
             _report(
@@ -180,9 +181,7 @@ def count_jobs(session: Session, now: datetime) -> JobCounts:
 def _asked(context: Context, name: str) -> _Asked:
     facts = providers.get(name).facts
     endpoint = endpoint_of(context, facts, "")
-    has_key = endpoint.key is not None
-    if facts.key is not None and facts.key.datasets:  # asked for no dataset, it is not sent
-        has_key = bool(keys_of(context.settings, facts))
+    has_key = bool(keys_of(context.settings, facts))
     terms = terms_of(context.settings, facts, has_key=has_key)
     windows = windows_of(f"{name}:{endpoint.pool}", (*terms.limits, *terms.stated), at_once=facts.at_once)
     return _Asked(terms, endpoint.pool, has_key, windows)
@@ -261,12 +260,6 @@ def _holds(session: Session, now: datetime) -> dict[str, tuple[ProviderHold, ...
     for hold in session.scalars(select(ProviderHold).where(lasting).order_by(ProviderHold.since)):
         found[hold.provider] = (*found.get(hold.provider, ()), hold)
     return found
-
-
-def _limits(session: Session, now: datetime) -> dict[str, ProviderLimit]:
-    """Return the limits by hand that last, by provider."""
-    lasting = ProviderLimit.until.is_(None) | (ProviderLimit.until > now)
-    return {limit.provider: limit for limit in session.scalars(select(ProviderLimit).where(lasting))}
 
 
 def _opened_because(session: Session, names: Sequence[str], now: datetime) -> dict[tuple[str, str], str | None]:

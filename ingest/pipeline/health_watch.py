@@ -22,7 +22,7 @@ from ingest.pipeline import events
 from ingest.pipeline.context import Context
 from ingest.pipeline.events import Event
 from ingest.pipeline.health import RANK, Judged, Settled, State, judge, settle
-from ingest.pipeline.provider_state import EVERY_POOL, limit_of
+from ingest.pipeline.provider_state import EVERY_POOL, limits_now, temporary
 from ingest.pipeline.terms import terms_of
 from ingest.transport.gate import Hold
 from ingest.transport.traffic import Seen, look
@@ -103,13 +103,13 @@ def _keep_by_hand(context: Context, session: Session, seen: Mapping[str, Seen], 
     """Put into Redis what PostgreSQL knows of holds and limits by hand: a command may have died between the two."""
     rows: Sequence[ProviderHold] = session.scalars(select(ProviderHold).where(ProviderHold.pool == EVERY_POOL)).all()
     lasting = {hold.provider: hold for hold in rows if hold.until is None or hold.until > now}
+    limits = limits_now(session, now)
     for name, one in seen.items():
-        hold = lasting.get(name)
+        hold, limit = lasting.get(name), limits.get(name)
         if hold is None and one.held_by_hand:
             context.gate.lift(name)
         elif hold is not None and not one.held_by_hand:
             for_s = math.inf if hold.until is None else (hold.until - now).total_seconds()
             context.gate.hold(name, Hold(for_s, hold.reason))
-        limit = limit_of(session, name, now)
         if one.percent != (100 if limit is None else limit.percent):
-            context.gate.limit(name, limit)
+            context.gate.limit(name, None if limit is None else temporary(limit, now))

@@ -102,11 +102,20 @@ def _hold_of(session: Session, provider: str, pool: str, now: datetime) -> Hold 
 
 def limit_of(session: Session, provider: str, now: datetime) -> TemporaryLimit | None:
     """Return the limit by hand that a provider has now."""
-    row = session.get(ProviderLimit, provider)
-    if row is None:
-        return None
-    for_s = math.inf if row.until is None else (row.until - now).total_seconds()
-    return TemporaryLimit(for_s, row.percent) if for_s > 0 else None
+    row = limits_now(session, now).get(provider)
+    return None if row is None else temporary(row, now)
+
+
+def limits_now(session: Session, now: datetime) -> dict[str, ProviderLimit]:
+    """Return the limits by hand that last, by provider. One query: few providers have one."""
+    lasting = ProviderLimit.until.is_(None) | (ProviderLimit.until > now)
+    return {limit.provider: limit for limit in session.scalars(select(ProviderLimit).where(lasting))}
+
+
+def temporary(limit: ProviderLimit, now: datetime) -> TemporaryLimit:
+    """Return it as the gate is told."""
+    for_s = math.inf if limit.until is None else (limit.until - now).total_seconds()
+    return TemporaryLimit(for_s, limit.percent)
 
 
 def keep_hold(session: Session, provider: str, pool: str, kind: str, until: datetime | None, reason: str) -> None:

@@ -52,8 +52,10 @@ def _parsed(path: Path, _changed_ns: int) -> Mapping[str, str]:
     return {name.upper(): value for name, value in dotenv_values(path).items() if value}
 
 
-def _in_environment() -> dict[str, str]:
-    return {name.upper(): value for name, value in os.environ.items() if value}
+def _in_environment(*wanted: str) -> dict[str, str]:
+    """Return these variables by their names in capitals, all where none is named; empty ones are not set."""
+    names = (name for name in os.environ if not wanted or name.upper() in wanted)  # decoding values is most of the work
+    return {name.upper(): value for name in names if (value := os.environ[name])}
 
 
 def check_names(fields: Collection[str], file: Path | None) -> None:
@@ -115,8 +117,9 @@ def find_secret(name: str, file: Path | None) -> tuple[str, str]:
     It is given as NAME or as NAME_FILE, a file's path, in the environment or `.env`. Raises BadSetting where both are
     given, wherever: which one was meant can't be known; and for a file that can't be read.
     """
-    environment, written = _in_environment(), written_in(file)
-    given = [name for name in (name, f"{name}_FILE") if name in environment or name in written]
+    names = name, f"{name}_FILE"
+    environment, written = _in_environment(*names), written_in(file)
+    given = [name for name in names if name in environment or name in written]
     if len(given) > 1:
         raise BadSetting(f"{given[0]} and {given[1]} are both set: keep one of them")
     if not given:
@@ -163,7 +166,7 @@ def origin(name: str, file: Path | None, *, is_secret: bool = False) -> str:
     """Return where a setting's value comes from: environment, file .., .env, embedded or default."""
     if is_secret and (found := find_secret(name, file)[1]):
         return found
-    if name in _in_environment():
+    if _in_environment(name):
         return "environment"
     if name in written_in(file):
         return _name_of(file)
