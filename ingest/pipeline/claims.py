@@ -1,4 +1,4 @@
-"""Claims: which due jobs of a lane are served next, so that whose task holds least comes first.
+"""Claims: which due jobs of a lane are served next, so that whose task holds least comes first; and giving claims up.
 
 Deliberately not here: how much a task may claim (bulkheads), leasing (jobs).
 """
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CTE, Integer, Text, bindparam, func, or_, select, true
+from sqlalchemy import CTE, Integer, Text, bindparam, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Session
 
 from models import Job
 
@@ -78,3 +79,13 @@ def served_next() -> CTE:
         .cte("picked")
         .prefix_with("MATERIALIZED")
     )
+
+
+def give_up(session: Session, lane: str, task: str) -> int:
+    """Let what a task has leased and not begun be due again; return how much. Its messages find their leases lost."""
+    waiting = Job.state == "leased", Job.lane == lane, Job.task == task, Job.started_at.is_(None)
+    # One that begins at this moment holds its row, and is left alone.
+    locked = select(Job.id).where(*waiting).with_for_update(skip_locked=True)
+    unbegun = locked.cte("unbegun").prefix_with("MATERIALIZED")
+    due_again = update(Job).where(Job.id == unbegun.c.id).values(state="due", lease_until=None).returning(Job.id)
+    return len(session.connection().execute(due_again).all())

@@ -13,8 +13,8 @@ all. What a provider holds are its leased jobs: those that run or whose message 
   n where nobody does, so that the message of who comes next is never behind a queue of theirs.
 
 A provider that has a lane to itself gets all of it. Elsewhere than in the live lane one that begins to hang may hold
-every child until the messages it has got are over, or five failures have opened its breaker: for three deadlines of two
-children, for one of five. A lane with one child can't be shared, nor can lanes that one worker serves.
+every child once, until its deadline: what it holds beyond them is taken back when it is seen to be slow. A lane with
+one child can't be shared, nor can lanes that one worker serves.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from ingest.pipeline import dead_letters, jobs
 from ingest.pipeline.backlog import Backlog, look_at
 from ingest.pipeline.bulkheads import Bulkheads
-from ingest.pipeline.claims import Claim
+from ingest.pipeline.claims import Claim, give_up
 from ingest.pipeline.gaps_now import Alarm
 from ingest.pipeline.jobs import Leased
 from ingest.pipeline.pressure import Pressure
@@ -168,6 +168,7 @@ class Leader:
             owed = self._schedule.owe(session, now)
             backlog = look_at(session, now)
             self._bulkheads.note(backlog, now)
+            _take_back_unbegun(session, processes, backlog)
             self._feed(session, now, processes, backlog=backlog, look=look)
         self._partitions_ready_until = ready_until
         self._schedule.committed(owed)
@@ -258,6 +259,17 @@ class Leader:
         leased = jobs.lease_due(session, lane, claims, limit=limit, now=now)
         self._bulkheads.served(leased)
         return leased
+
+
+def _take_back_unbegun(session: Session, processes: Mapping[str, int], backlog: Backlog) -> None:
+    """Take back what slow providers hold beyond a lane's children: who comes next would wait behind their messages."""
+    for lane, task in backlog.slow:
+        if backlog.leased[lane][task] > processes.get(lane, 0):
+            taken = give_up(session, lane, task)
+            backlog.leased[lane][task] -= taken
+            backlog.in_flight[lane] -= taken
+            if taken:
+                log.info("messages_taken_back", lane=lane, task=task, count=taken)
 
 
 def message_kwargs(message: Message) -> dict[str, Any]:

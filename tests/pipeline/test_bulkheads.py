@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.errors import LeaseLost
 from ingest.pipeline import jobs
 from ingest.pipeline.backlog import SLOW_S, Backlog
 from ingest.pipeline.bulkheads import OTHERS_FOR, SLOW_FOR, Bulkheads
@@ -159,6 +160,25 @@ def test_a_slow_provider_that_is_alone_fills_every_child_of_the_lane(leader, owe
     served(leader)
     end(A)
     assert served(leader) == {A: 2}
+
+
+def test_messages_of_a_slow_provider_that_no_child_has_begun_are_taken_back_and_begin_no_more(
+    farm, leader, owe_many, step
+):
+    owe = owe_many("backfill")
+    owe(A, count=50)
+    messages = leader.look(datetime.now(UTC), dict.fromkeys(LANES, 2)).messages
+    assert len(messages) == ROOM
+    for message in messages[:2]:
+        step(jobs.start, message.job.id, message.job.attempt)
+    farm.change(f"UPDATE jobs SET started_at = now() - interval '{SLOW_S + 1} s' WHERE started_at IS NOT NULL")
+    assert served(leader) == {}
+    left = "SELECT count(*) FILTER (WHERE state = 'leased'), count(*) FILTER (WHERE state = 'due') FROM jobs"
+    assert farm.select(left) == [(2, 48)]
+    with pytest.raises(LeaseLost):
+        step(jobs.start, messages[2].job.id, messages[2].job.attempt)
+    owe(B, count=1)
+    assert served(leader) == {B: 1}
 
 
 def test_slow_providers_share_what_is_not_kept_free(leader, owe_many, run_long, end):
