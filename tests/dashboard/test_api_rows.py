@@ -27,6 +27,7 @@ from ingest.pipeline.exact import typed
 from ingest.pipeline.read import Wanted, stored
 from ingest.settings import settings
 from tests.stored_rows import OBSERVED, START, add_series, keep, rows_of
+from tests.waiting import until
 
 #: More digits than a float has, and more than a context of `decimal` keeps.
 DIGITS = "1234567890.123456789012345678901"
@@ -280,6 +281,8 @@ def test_reads_are_logged_with_who_and_what_and_without_secrets(client, writer, 
     with capture_logs() as logged:
         get(client, "bars", limit=5)
         get(writer, "trades", format="csv")
+        # A line is written when the last byte has gone, which the reader may have before.
+        until(lambda: sum(line["event"] == "api_read" for line in logged) >= 2, what="both lines")
     lines = [line for line in logged if line["event"] == "api_read"]
     first, second = lines
     assert (first["path"], first["rows"], first["status"], first["actor"]) == ("/v1/bars", 5, 200, None)
