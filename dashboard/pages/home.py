@@ -41,7 +41,8 @@ def show(
     now = datetime.now(UTC)
     wanted = Filter(provider or None, dataset or None, words.strip() or None, state or None)
     found = heat_map(session, wanted, window_of(days, now), now, offset=(page - 1) * PAGE, limit=PAGE)
-    newest = {series.id: (at, lag_of(series, at, now)) for series, at in followed_series(session)}
+    newest = {one.id: (one.newest, lag_of(one, one.newest, now)) for one in followed_series(session)}
+    report = farm_report(farm, _lanes(), now)
     chosen = {"days": days, "provider": provider, "dataset": dataset, "words": words, "state": state}
     return render(
         request,
@@ -50,8 +51,8 @@ def show(
         map=found,
         newest=newest,
         late=sum(lag is not None and lag.is_late for _, lag in newest.values()),
-        report=farm_report(farm, _lanes(), now),
-        needs=needs(farm, session, now),
+        report=report,
+        needs=needs(farm, session, report),
         glyphs=GLYPHS,
         chosen=chosen,
         page=page,

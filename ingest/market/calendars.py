@@ -1,8 +1,8 @@
 """When a market trades, and so which bars must exist: how many, which, and how much market time an age is.
 
 Deliberately not here: the sessions themselves (sessions.py), releases of economic series (releases.py), and which
-calendar an instrument has (contract.calendar_of). Invariant: `expected_by_day` counts what `expected_opens` lists,
-and windows that adjoin add up.
+calendar an instrument has (contract.calendar_of). Invariant: `expected_by_day` and `expected_count` count what
+`expected_opens` lists, and windows that adjoin add up.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ def expected_by_day(calendar: Calendar, interval: str, start: datetime, end: dat
                 count += found.pop()[1]
             found.append((on, count))
     return found
+
+
+def expected_count(calendar: Calendar, interval: str, start: datetime, end: datetime) -> int:
+    """Return how many they are together."""
+    return sum(past - first for first, past in _runs(calendar, seconds_of(interval), start, end))
 
 
 def expected_opens(calendar: Calendar, interval: str, start: datetime, end: datetime) -> list[datetime]:

@@ -226,7 +226,7 @@ def cost_now(
     pools = [key.pool for key in keys] or [""]
 
     def used(limit: Limit) -> int:
-        return sum(used_of(session, facts.name, pool, limit, now) for pool in pools)
+        return sum(used_of(session, [(facts.name, pool, limit) for pool in pools], now))
 
     return cost_of(terms.limits if is_paced else (), dataset, requests, weight, keys=len(pools), used=used)
 

@@ -18,15 +18,14 @@ from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.market.calendars import expected_by_day
+from ingest.market.calendars import expected_count
 from ingest.market.intervals import seconds_of
 from ingest.market.times import midnight
 from ingest.pipeline.gaps_days import DOUBTED
 from ingest.pipeline.gaps_owed import plan_days
-from ingest.pipeline.status import followed_series, is_late
+from ingest.pipeline.status import Followed, followed_series, is_late
 from ingest.providers.contract import calendar_of
 from ingest.settings import Settings
-from models import Series
 from models.ledger_months import PARTS, parts_of
 
 #: Of what nobody can say that it must be there.
@@ -117,14 +116,12 @@ def coverage(
     closed = {row.id: row for row in session.execute(_CLOSED, parts_of(first, today))}
     begun = {row.series_id: row for row in session.execute(_TODAY, {"today": today})}
     return [
-        _of(series, newest, closed.get(series.id), begun.get(series.id), now)
-        for series, newest in followed_series(session, also=closed)
+        _of(series, closed.get(series.id), begun.get(series.id), now)
+        for series in followed_series(session, also=closed)
     ]
 
 
-def _of(
-    series: Series, newest: datetime | None, closed: Row[Any] | None, begun: Row[Any] | None, now: datetime
-) -> SeriesCoverage:
+def _of(series: Followed, closed: Row[Any] | None, begun: Row[Any] | None, now: datetime) -> SeriesCoverage:
     """Return the coverage of a series from its days that are over and the one that has begun."""
     days, expected, proven, gap_days = (0, 0, 0, 0) if begun is None else _today(series, begun, now)
     if closed is not None:
@@ -143,13 +140,13 @@ def _of(
         suspect_days=int(closed.suspect_days) if closed else 0,
         imported_days=int(closed.imported_days) if closed else 0,
         unavailable_days=int(closed.unavailable_days) if closed else 0,
-        newest=newest,
-        age_s=None if newest is None else max((now - newest).total_seconds(), 0.0),
-        is_late=series.followed and is_late(series, newest, now),
+        newest=series.newest,
+        age_s=None if series.newest is None else max((now - series.newest).total_seconds(), 0.0),
+        is_late=series.followed and is_late(series, now),
     )
 
 
-def _today(series: Series, row: Row[Any], now: datetime) -> tuple[int, int, int, int]:
+def _today(series: Followed, row: Row[Any], now: datetime) -> tuple[int, int, int, int]:
     """Return what today adds: a day, what should be final by now, what is, and whether anything is missing."""
     facts = providers.get(series.provider).facts
     width = timedelta(seconds=seconds_of(series.interval))
@@ -159,7 +156,6 @@ def _today(series: Series, row: Row[Any], now: datetime) -> tuple[int, int, int,
         begins = max(begins, series.since)
     if until <= begins:
         return 0, 0, 0, 0
-    opens = expected_by_day(calendar_of(facts, series.instrument), series.interval, begins, until)
-    expected = sum(count for _, count in opens)
+    expected = expected_count(calendar_of(facts, series.instrument), series.interval, begins, until)
     proven = 0 if row.state in DOUBTED else min(row.final + row.confirmed, expected)
     return 1, expected, proven, int(proven < expected)

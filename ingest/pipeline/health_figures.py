@@ -1,7 +1,7 @@
 """The figures of health, read from where they are kept: Redis (traffic, breakers, windows), PostgreSQL (the rest).
 
 Reads only. Deliberately not here: what they mean (health) and how they are printed (local/shown_health). Cost of a
-whole report: six round trips to Redis, some quick queries, and one count over the jobs of an hour.
+whole report: five round trips to Redis, some quick queries, and one count over the jobs of an hour.
 """
 
 from __future__ import annotations
@@ -97,12 +97,13 @@ class FarmReport:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """How a provider is asked now: its terms, credential and the windows that Redis counts."""
+    """How a provider is asked now: its terms, credential, the windows that Redis counts and those of PostgreSQL."""
 
     terms: Terms
     pool: str
     has_key: bool
     windows: tuple[Window, ...]
+    long: tuple[Limit, ...]
 
 
 def provider_reports(context: Context, now: datetime, names: Sequence[str] = ()) -> list[ProviderReport]:
@@ -115,21 +116,21 @@ def provider_reports(context: Context, now: datetime, names: Sequence[str] = ())
     with context.sessions() as session:
         holds, limits = _holds(session, now), limits_now(session, now)
         reasons = _opened_because(session, [name for name in wanted if seen[name].breakers], now)
-        return [
-            _report(
-                context,
-                session,
-                name,
-                seen[name],
-                asked[name],
-                counted,
-                holds.get(name, ()),
-                limits.get(name),
-                reasons,
-                now,
-            )
-            for name in wanted
-        ]
+        long = _long(session, asked, now)
+    return [
+        _report(
+            context,
+            name,
+            seen[name],
+            asked[name],
+            counted,
+            long[name],
+            holds.get(name, ()),
+            limits.get(name),
+            reasons,
+        )
+        for name in wanted
+    ]
 
 
 def farm_report(context: Context, lanes: Sequence[str], now: datetime) -> FarmReport:
@@ -183,21 +184,21 @@ def _asked(context: Context, name: str) -> _Asked:
     endpoint = endpoint_of(context, facts, "")
     has_key = bool(keys_of(context.settings, facts))
     terms = terms_of(context.settings, facts, has_key=has_key)
-    windows = windows_of(f"{name}:{endpoint.pool}", (*terms.limits, *terms.stated), at_once=facts.at_once)
-    return _Asked(terms, endpoint.pool, has_key, windows)
+    limits = (*terms.limits, *terms.stated)
+    windows = windows_of(f"{name}:{endpoint.pool}", limits, at_once=facts.at_once)
+    return _Asked(terms, endpoint.pool, has_key, windows, _smallest(quota.long_limits(limits)))
 
 
 def _report(
     context: Context,
-    session: Session,
     name: str,
     seen: Seen,
     asked: _Asked,
     counted: Mapping[str, InUse],
+    long: Sequence[Used],
     holds: Sequence[ProviderHold],
     limit: ProviderLimit | None,
     reasons: Mapping[tuple[str, str], str | None],
-    now: datetime,
 ) -> ProviderReport:
     bases = asked.terms.bases
     judged = judge(seen.traffic, is_shut=seen.is_shut(len(bases)))
@@ -214,7 +215,7 @@ def _report(
         enabled=enabled,
         has_key=None if providers.get(name).facts.key is None else asked.has_key,
         bases=bases,
-        budget=(*(_short(window, counted) for window in asked.windows), *_long(session, name, asked, now)),
+        budget=(*(_short(window, counted) for window in asked.windows), *long),
         batches_out=max((counted[window.key].out for window in asked.windows), default=0),
         breakers=tuple(
             ShownBreaker(one, _address(bases, one.base), reasons.get((name, one.scope))) for one in seen.breakers
@@ -228,29 +229,23 @@ def _short(window: Window, counted: Mapping[str, InUse]) -> Used:
     return Used(window.amount, window.unit, window.per_ms // 1000, counted[window.key].used, window.datasets)
 
 
-def _long(session: Session, name: str, asked: _Asked, now: datetime) -> list[Used]:
-    limits = _smallest(quota.long_limits((*asked.terms.limits, *asked.terms.stated)))
-    return [
-        Used(
-            one.amount,
-            one.unit,
-            one.per_s,
-            quota.used_of(session, name, asked.pool, one, now),
-            one.datasets,
-            quota.window_end(one, now) if one.resets else None,
-        )
-        for one in limits
-    ]
+def _long(session: Session, every: Mapping[str, _Asked], now: datetime) -> dict[str, list[Used]]:
+    windows = [(name, asked.pool, limit) for name, asked in every.items() for limit in asked.long]
+    found: dict[str, list[Used]] = {name: [] for name in every}
+    for (name, _, one), used in zip(windows, quota.used_of(session, windows, now), strict=True):
+        ends = quota.window_end(one, now) if one.resets else None
+        found[name].append(Used(one.amount, one.unit, one.per_s, used, one.datasets, ends))
+    return found
 
 
-def _smallest(limits: Sequence[Limit]) -> list[Limit]:
+def _smallest(limits: Sequence[Limit]) -> tuple[Limit, ...]:
     """Return one limit of those that count the same over the same time: the smallest."""
     found: dict[tuple[object, ...], Limit] = {}
     for limit in limits:
         kind = (limit.unit, limit.per_s, limit.resets, limit.datasets)
         if kind not in found or limit.amount < found[kind].amount:
             found[kind] = limit
-    return list(found.values())
+    return tuple(found.values())
 
 
 def _holds(session: Session, now: datetime) -> dict[str, tuple[ProviderHold, ...]]:

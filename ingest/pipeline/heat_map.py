@@ -36,9 +36,9 @@ DAY_STATES: tuple[DayState, ...] = get_args(DayState)
 #: Those that a day of the ledger can have.
 KNOWN_STATES = DAY_STATES[:6]
 _STATE = f"""CASE
+    WHEN state = 'verified' OR state = 'empty_confirmed' THEN 'complete' -- most days, and IN takes longer for text
     WHEN state = 'suspect' THEN 'suspect'
     WHEN state IN ('unavailable', 'retired') THEN 'unavailable'
-    WHEN state IN ('verified', 'empty_confirmed') THEN 'complete'
     WHEN day >= :today THEN 'in progress'
     WHEN stored > 0 AND dataset IN {BEST_EFFORT} THEN 'complete'
     WHEN stored > 0 THEN 'partial'

@@ -17,9 +17,8 @@ from sqlalchemy.orm import Session
 from ingest import providers
 from ingest.pipeline.context import Context
 from ingest.pipeline.credentials import credential_list, evidence
-from ingest.pipeline.health_figures import leadership
+from ingest.pipeline.health_figures import FarmReport
 from ingest.pipeline.provider_state import EVERY_POOL
-from ingest.pipeline.workers import live_workers
 from models import DeadLetter, Series
 
 Kind = Literal["beat", "workers", "key", "instrument", "dead", "suspect", "disabled"]
@@ -43,16 +42,16 @@ class Need:
     command: str
 
 
-def needs(context: Context, session: Session, now: datetime) -> list[Need]:
-    """Return what needs a human now, what stops the most first. One question to Redis, six small queries."""
-    found = [*_of_processes(context, session), *_of_keys(context, session), *_of_providers(context, session, now)]
+def needs(context: Context, session: Session, report: FarmReport) -> list[Need]:
+    """Return what needs a human now, what stops the most first. Six small queries beside what is reported."""
+    found = [*_of_processes(report), *_of_keys(context, session), *_of_providers(context, session, report.at)]
     return [*found, *_of_days(session), *_of_letters(session), *_of_instruments(session)]
 
 
-def _of_processes(context: Context, session: Session) -> Iterator[Need]:
-    if not leadership(session)[0]:
+def _of_processes(report: FarmReport) -> Iterator[Need]:
+    if not report.figures.has_leader:
         yield Need("beat", "Beat is silent: nothing that is due is sent to a worker.", "/queues", "up")
-    workers = live_workers(context.redis)
+    workers = report.workers
     if not workers:
         yield Need("workers", "No worker is there: nothing is fetched.", "/queues", "up")
     elif all(worker.draining for worker in workers):

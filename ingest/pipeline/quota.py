@@ -23,6 +23,16 @@ from models import QuotaUse
 #: A window of over 27 days that begins at somebody's midnight is a month of theirs.
 _MONTH_S = 27 * 86_400
 _HOUR = timedelta(hours=1)
+_USED = text("""
+    SELECT coalesce((
+        SELECT sum(used) FROM quota_use AS counted
+        WHERE (counted.provider, counted.pool, counted.unit) = (asked.provider, asked.pool, asked.unit)
+            AND hour >= starts
+    ), 0)::bigint
+    FROM unnest(CAST(:providers AS text[]), CAST(:pools AS text[]), CAST(:units AS text[]),
+        CAST(:starts AS timestamptz[])) WITH ORDINALITY AS asked (provider, pool, unit, starts, place)
+    ORDER BY place
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ def reserve(
     session.execute(text("SELECT pg_advisory_xact_lock(7461003, hashtext(:name))"), {"name": f"{provider}:{pool}"})
     count, until, full = len(requests), None, None
     for limit in limits:
-        fits = _fitting(limit, requests, _used(session, provider, pool, limit, now))
+        fits = _fitting(limit, requests, used_of(session, [(provider, pool, limit)], now)[0])
         if fits < count:
             count, full = fits, limit
     if full is not None:
@@ -84,19 +94,15 @@ def give_back(
         _count(session, provider, pool, limits, requests, now, sign=-1)
 
 
-def used_of(session: Session, provider: str, pool: str, limit: Limit, now: datetime) -> int:
-    """Return how much of a limit's window is used."""
-    return _used(session, provider, pool, limit, now)
-
-
-def _used(session: Session, provider: str, pool: str, limit: Limit, now: datetime) -> int:
-    total = select(func.coalesce(func.sum(QuotaUse.used), 0)).where(
-        QuotaUse.provider == provider,
-        QuotaUse.pool == pool,
-        QuotaUse.unit == limit.unit,
-        QuotaUse.hour >= window_start(limit, now),
-    )
-    return int(session.scalars(total).one())
+def used_of(session: Session, windows: Sequence[tuple[str, str, Limit]], now: datetime) -> list[int]:
+    """Return how much of each window is used: of a provider, a credential's pool and a limit. One statement."""
+    asked = {
+        "providers": [provider for provider, _, _ in windows],
+        "pools": [pool for _, pool, _ in windows],
+        "units": [limit.unit for _, _, limit in windows],
+        "starts": [window_start(limit, now) for _, _, limit in windows],
+    }
+    return [used for (used,) in session.execute(_USED, asked)] if windows else []
 
 
 def _fitting(limit: Limit, requests: Sequence[Request], used: int) -> int:

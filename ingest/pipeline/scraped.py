@@ -20,9 +20,8 @@ from ingest.market.calendars import open_seconds
 from ingest.market.intervals import seconds_of
 from ingest.pipeline.coverage import BEST_EFFORT
 from ingest.pipeline.entries import FETCH_PREFIX
-from ingest.pipeline.status import LATE_AFTER_INTERVALS, LATE_AFTER_S, followed_series, is_late
+from ingest.pipeline.status import LATE_AFTER_INTERVALS, LATE_AFTER_S, Followed, followed_series, is_late
 from ingest.providers.contract import calendar_of
-from models import Series
 
 #: How far back the longer of the two coverages reaches.
 COVERED_DAYS: Final = 30
@@ -56,27 +55,27 @@ class Freshness:
 def freshness(session: Session, now: datetime) -> list[Freshness]:
     """Return how fresh each kind of followed series is. One query; one index look-up in it a series."""
     found: dict[Kind, Freshness] = {}
-    for series, newest in followed_series(session):
+    for series in followed_series(session):
         kind = (series.provider, series.dataset, series.interval)
         one = found.setdefault(kind, Freshness(kind, target_s=_target_s(series)))
         one.series += 1
-        if series.refused is not None or newest is None:
+        if series.refused is not None or series.newest is None:
             continue
-        one.newest = newest if one.newest is None else max(one.newest, newest)
-        one.late += is_late(series, newest, now)
+        one.newest = series.newest if one.newest is None else max(one.newest, series.newest)
+        one.late += is_late(series, now)
         if series.dataset == "bars" or series.dataset in LATE_AFTER_S:
-            one.lag_s = max(one.lag_s or 0.0, _lag_s(series, newest, now))
+            one.lag_s = max(one.lag_s or 0.0, _lag_s(series, series.newest, now))
     return list(found.values())
 
 
-def _target_s(series: Series) -> float | None:
+def _target_s(series: Followed) -> float | None:
     if series.dataset != "bars":
         return LATE_AFTER_S.get(series.dataset)
     width_s = seconds_of(series.interval)
     return float(LATE_AFTER_INTERVALS * width_s) if width_s < _DAY_S else None
 
 
-def _lag_s(series: Series, newest: datetime, now: datetime) -> float:
+def _lag_s(series: Followed, newest: datetime, now: datetime) -> float:
     """Return for how many seconds of open market nothing is there: of a bar, since its end."""
     facts = providers.get(series.provider).facts
     until = newest + timedelta(seconds=seconds_of(series.interval)) if series.interval else newest

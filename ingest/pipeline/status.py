@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Case, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from ingest import providers
-from ingest.market.calendars import expected_by_day, open_seconds
+from ingest.market.calendars import expected_count, open_seconds
 from ingest.market.records import DATASETS
 from ingest.pipeline.follow import HISTORY_PREFIX
 from ingest.providers.contract import calendar_of
@@ -50,6 +50,20 @@ class SeriesStatus:
     state: State
 
 
+class Followed(NamedTuple):
+    """A series and the time of its newest row. A tuple, because a page asks for all of them."""
+
+    id: int
+    provider: str
+    dataset: str
+    instrument: str
+    interval: str
+    followed: bool
+    since: datetime | None
+    refused: str | None
+    newest: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Lag:
     """How far a series' newest row is behind in its market's own hours, and how far it may be: bars or seconds."""
@@ -73,20 +87,19 @@ def series_status(session: Session, now: datetime) -> list[SeriesStatus]:
         _status(
             series,
             stored.get(series.id, 0),
-            newest,
             owed.get((series.provider, series.dataset, series.instrument, series.interval), 0),
             now,
         )
-        for series, newest in followed_series(session)
+        for series in followed_series(session)
     ]
 
 
-def followed_series(session: Session, *, also: Collection[int] = ()) -> list[tuple[Series, datetime | None]]:
-    """Return every followed series, and those with these ids, with the time of its newest row, ordered as above."""
+def followed_series(session: Session, *, also: Collection[int] = ()) -> list[Followed]:
+    """Return every followed series, and those with these ids, ordered as above."""
     order = (Series.provider, Series.dataset, Series.instrument, Series.interval)
     wanted = or_(Series.followed, Series.id.in_(also)) if also else Series.followed
-    query = select(Series, _newest()).where(wanted).order_by(*order)
-    return [(series, at) for series, at in session.execute(query)]
+    columns = (getattr(Series, name) for name in Followed._fields[:-1])
+    return [Followed._make(row) for row in session.execute(select(*columns, _newest()).where(wanted).order_by(*order))]
 
 
 def newest_of(session: Session, series_id: int) -> datetime | None:
@@ -137,7 +150,8 @@ def history_progress(session: Session) -> tuple[int, int]:
     return done, total
 
 
-def _status(series: Series, rows: int, newest: datetime | None, owed: int, now: datetime) -> SeriesStatus:
+def _status(series: Followed, rows: int, owed: int, now: datetime) -> SeriesStatus:
+    newest = series.newest
     age_s = None if newest is None else max((now - newest).total_seconds(), 0.0)
     return SeriesStatus(
         provider=series.provider,
@@ -148,29 +162,29 @@ def _status(series: Series, rows: int, newest: datetime | None, owed: int, now: 
         newest=newest,
         age_s=age_s,
         owed=owed,
-        state=_state(series, newest, owed, now),
+        state=_state(series, owed, now),
     )
 
 
-def _state(series: Series, newest: datetime | None, owed: int, now: datetime) -> State:
+def _state(series: Followed, owed: int, now: datetime) -> State:
     if series.refused is not None:
         return "refused"
     if owed:
         return "loading"
-    if newest is None:
+    if series.newest is None:
         return "waiting"
     if series.dataset in _WITHOUT_PACE:
         return "stored"
-    return "late" if is_late(series, newest, now) else "current"
+    return "late" if is_late(series, now) else "current"
 
 
-def is_late(series: Series, newest: datetime | None, now: datetime) -> bool:
+def is_late(series: Followed, now: datetime) -> bool:
     """Say whether the newest row is older, in its market's own hours, than the series' pace allows."""
-    lag = lag_of(series, newest, now)
+    lag = lag_of(series, series.newest, now)
     return lag is not None and lag.is_late
 
 
-def lag_of(series: Series, newest: datetime | None, now: datetime) -> Lag | None:
+def lag_of(series: Series | Followed, newest: datetime | None, now: datetime) -> Lag | None:
     """Return how far the newest row is behind; None where there is none, or nothing says when one must come."""
     if newest is None or series.dataset in _WITHOUT_PACE:
         return None
@@ -179,5 +193,5 @@ def lag_of(series: Series, newest: datetime | None, now: datetime) -> Lag | None
     due = now - timedelta(seconds=facts.lag_s)
     if not series.interval:
         return Lag(open_seconds(calendar, newest, due), LATE_AFTER_S[series.dataset], "s")
-    missing = expected_by_day(calendar, series.interval, newest + timedelta(microseconds=1), due)
-    return Lag(sum(count for _, count in missing), LATE_AFTER_INTERVALS, "bars")
+    missing = expected_count(calendar, series.interval, newest + timedelta(microseconds=1), due)
+    return Lag(missing, LATE_AFTER_INTERVALS, "bars")

@@ -1,7 +1,7 @@
 """What the gate has counted, for whoever looks: traffic of the last minutes, breakers, shares of windows in use.
 
 Reads only, and changes nothing that the gate decides by. Deliberately not here: what it means (pipeline/health).
-Invariant: a look costs two round trips, however many providers there are.
+Invariant: a look costs one or two round trips, however many providers there are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from redis import Redis
@@ -27,6 +28,7 @@ BreakerState = Literal["CLOSED", "OPEN", "HALF_OPEN"]
 _STATES: Final[Mapping[str, BreakerState]] = {"open": "OPEN", "half": "HALF_OPEN"}
 _SCOPE: Final = re.compile(r"(\d+(?:/[a-z]+)?):st")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LOOK: Final = Path(__file__).with_name("look.lua").read_text(encoding="utf-8")
 
 
 @dataclass(slots=True)
@@ -143,22 +145,16 @@ class Seen:
 
 
 def look(redis: Redis, providers: Sequence[str], *, window_s: int = WINDOW_S) -> dict[str, Seen]:
-    """Return what is known of each provider. Two round trips."""
-    now = server_time(redis)
-    bucket = int(now) // BUCKET_S
-    buckets = range(bucket - window_s // BUCKET_S + 1, bucket + 1)
-    with redis.pipeline(transaction=False) as pipe:
-        for provider in providers:
-            pipe.hgetall(gate_key(provider))
-            for at in buckets:
-                pipe.hgetall(f"{traffic_key(provider)}{at}")
-        answers = iter(cast(list[dict[bytes, bytes]], pipe.execute()))
+    """Return what is known of each provider. One round trip."""
+    keys = [key for provider in providers for key in (gate_key(provider), traffic_key(provider))]
+    (seconds, micros), *answers = redis.register_script(_LOOK)(keys, [window_s // BUCKET_S, BUCKET_S])
+    now = float(seconds) + float(micros) / 1_000_000
+    first = (int(seconds) // BUCKET_S - window_s // BUCKET_S + 1) * BUCKET_S
     found = {}
-    for provider in providers:
-        gate = {name.decode(): value.decode() for name, value in next(answers).items()}
-        traffic = Traffic(covered_s=now - buckets.start * BUCKET_S)
-        for _ in buckets:
-            traffic.add({name.decode(): int(value) for name, value in next(answers).items()})
+    for provider, (kept, sums) in zip(providers, answers, strict=True):
+        gate = {name.decode(): value.decode() for name, value in _pairs(kept)}
+        traffic = Traffic(covered_s=now - first)
+        traffic.add({name.decode(): count for name, count in _pairs(sums)})
         found[provider] = Seen(
             traffic,
             int(gate.get("failing", "0")),
@@ -167,6 +163,10 @@ def look(redis: Redis, providers: Sequence[str], *, window_s: int = WINDOW_S) ->
             percent=int(gate["limit"]) if _lasts(gate.get("limit_until", "0"), now) else 100,
         )
     return found
+
+
+def _pairs(flat: Sequence[Any]) -> Iterable[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)
 
 
 def _lasts(until_ms: str, now: float) -> bool:

@@ -35,7 +35,7 @@ def count(farm):
 
 def used(farm, limit=DAY, now=NOW):
     with farm.context.sessions() as session:
-        return used_of(session, "x", "", limit, now)
+        return used_of(session, [("x", "", limit)], now)[0]
 
 
 def test_only_windows_of_over_an_hour_are_counted_here():

@@ -34,7 +34,7 @@ def test_a_key_is_sent_and_shows_nowhere(
     caplog.set_level(logging.DEBUG)
     endpoint = Endpoint(server.url, Key(place, "X-Api-Key", SECRET))
     requests = [Request("/echo", (("symbol", "A"),)), *(Request(path, (("symbol", "B"),)) for path in BROKEN)]
-    got = connect().send(requests, endpoint, deadline_s=0.35, max_bytes=CAP)
+    got = connect().send(requests, endpoint, deadline_s=1.0, max_bytes=CAP)
 
     echoed = got[0]
     assert isinstance(echoed, Answer)
