@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,14 +24,16 @@ from commands.orders import Order
 from commands.terminal import err, fail, open_context, out
 from ingest.errors import FixRequest
 from ingest.market.times import parse_time
+from ingest.pipeline.context import Context
 from ingest.pipeline.export import csv_chunks, json_chunks, write_parquet
-from ingest.pipeline.fallback import Ranked, no_ranked_rows, rank, ranked_chunks, ranked_rows
-from ingest.pipeline.read import Wanted, chunks, find, no_rows, stored, within
+from ingest.pipeline.fallback import Ranked, rank, ranked_rows
+from ingest.pipeline.months import month_files, parts_of
+from ingest.pipeline.pages import Asked, frames_of
+from ingest.pipeline.read import find, stored, within
 from local.shown_rows import rows_table
 
 #: The newest rows of each instrument that a table shows unless it is told how many.
 TABLE_ROWS = 20
-Asked = Wanted | Ranked
 
 
 def write_rows(order: Order) -> None:
@@ -38,8 +41,8 @@ def write_rows(order: Order) -> None:
     if order.form == "parquet" and order.file is None and sys.stdout.isatty():
         raise FixRequest("Parquet is nothing for a terminal: give --out FILE, or redirect stdout")
     start, end, as_of = (None if one is None else parse_time(one) for one in (order.start, order.end, order.as_of))
-    sessions = open_context().sessions
-    with sessions() as session:
+    context = open_context()
+    with context.sessions() as session:
         wanted = find(session, order.provider, order.dataset, order.instruments, interval=order.interval)
         wanted = within(wanted, start=start, end=end, last=order.last, final_only=order.final_only, as_of=as_of)
         asked: Asked = wanted
@@ -47,7 +50,7 @@ def write_rows(order: Order) -> None:
             asked = rank(session, order.provider, wanted, order.fallback, interval=order.interval)
     try:
         with _opened(order.file) as file:
-            _write(sessions, asked, order, file)
+            _write(context, asked, order, file)
             file.flush()
     except BrokenPipeError:
         # Who reads has seen enough (`| head`): no error. What Python still holds for stdout must not fail at its end.
@@ -56,22 +59,20 @@ def write_rows(order: Order) -> None:
         fail(f"can't write {order.file or 'stdout'}: {error.strerror}")
 
 
-def _write(sessions: sessionmaker[Session], asked: Asked, order: Order, file: BinaryIO) -> None:
-    if isinstance(asked, Ranked):
-        frames, empty = ranked_chunks(sessions, asked), no_ranked_rows()
-    else:
-        frames, empty = chunks(sessions, asked), no_rows(order.dataset)
+def _write(context: Context, asked: Asked, order: Order, file: BinaryIO) -> None:
+    frames, empty = frames_of(context.sessions, asked)
     match order.form:
         case "table":
-            file.writelines(_table(sessions, asked))
+            file.writelines(_table(context.sessions, asked))
         case "csv":
             file.writelines(csv_chunks(frames, order.dataset, empty=empty))
         case "json":
             file.writelines(json_chunks(frames, order.dataset))
         case "parquet":
-            with tempfile.TemporaryDirectory(prefix="tickfarm-parquet-") as folder:
+            months = parts_of(context.sessions, asked, month_files(context.settings), datetime.now(UTC))
+            with tempfile.TemporaryDirectory(prefix="tickfarm-parquet-") as folder, months as (parts, empty):
                 whole = Path(folder) / "rows.parquet"
-                write_parquet(frames, order.dataset, whole, empty=empty)
+                write_parquet(parts, order.dataset, whole, empty=empty)
                 with whole.open("rb") as made:
                     shutil.copyfileobj(made, file)
 

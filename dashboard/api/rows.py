@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 from starlette.types import Receive, Scope, Send
 
 from dashboard.api.asked import (
@@ -45,6 +45,7 @@ from ingest.market.times import parse_time
 from ingest.pipeline.context import Context
 from ingest.pipeline.export import csv_chunks, json_chunks, write_arrow, write_parquet
 from ingest.pipeline.fallback import Ranked, rank
+from ingest.pipeline.months import month_files, parts_of
 from ingest.pipeline.pages import Asked, dataset_of, frames_of, page_of
 from ingest.pipeline.read import find, within
 from ingest.pipeline.read_gaps import BarsRead, Gap, gaps_of_read
@@ -196,7 +197,7 @@ def _file(
         frames, empty = frames_of(farm.sessions, asked)
         pieces: Iterable[bytes] = csv_chunks(_counted(request, frames), dataset, empty=empty)
         return StreamingResponse(pieces, media_type=MEDIA[form], headers=headers)
-    file, size, rows = _made(farm.sessions, asked, form)
+    file, size, rows = _made(farm, asked, form)
     note(request, rows=rows)
     headers["Content-Length"] = str(size)
     return OpenFileResponse(file, media_type=MEDIA[form], headers=headers)
@@ -222,16 +223,16 @@ def _counted(request: Request, frames: Iterable[Any]) -> Iterator[Any]:
         yield frame
 
 
-def _made(sessions: sessionmaker[Session], asked: Asked, form: Form) -> tuple[BinaryIO, int, int]:
+def _made(farm: Context, asked: Asked, form: Form) -> tuple[BinaryIO, int, int]:
     """Return a whole file, which has no name any more: it is gone when it is closed; its size and its rows."""
     if not _MAKING.acquire(timeout=_WAIT_S):
         raise SlowDown("other files are being made; try again", retry_after_s=_WAIT_S)
     write = write_parquet if form == "parquet" else write_arrow
     try:
-        frames, empty = frames_of(sessions, asked)
-        with tempfile.TemporaryDirectory(prefix="tickfarm-api-") as folder:
+        months = parts_of(farm.sessions, asked, month_files(farm.settings), datetime.now(UTC))
+        with tempfile.TemporaryDirectory(prefix="tickfarm-api-") as folder, months as (parts, empty):
             whole = Path(folder) / f"rows.{form}"
-            rows = write(frames, dataset_of(asked), whole, empty=empty)
+            rows = write(parts, dataset_of(asked), whole, empty=empty)
             return whole.open("rb"), whole.stat().st_size, rows
     finally:
         _MAKING.release()

@@ -34,6 +34,9 @@ class Digits:
         return self.whole + self.places <= MOST_DIGITS
 
 
+_TOO_MANY = Digits(MOST_DIGITS, MOST_DIGITS)
+
+
 def digits_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Digits]:
     """Return how many digits the numbers of each column need: `places` exactly, `whole` at least."""
     numbers = _numbers(dataset)
@@ -46,7 +49,7 @@ def digits_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Digits]:
 
 
 def _counted(frame: pl.DataFrame, numbers: Mapping[str, bool], *, bare: bool) -> dict[str, Digits]:
-    """Count digits; not `bare`: a sign and a zero before the point too, for half of the time."""
+    """Count digits; not `bare`: before the point a sign and a zero too, for half of the time."""
     counts = []
     for name, is_levels in numbers.items():
         text = pl.col(name)
@@ -54,9 +57,10 @@ def _counted(frame: pl.DataFrame, numbers: Mapping[str, bool], *, bare: bool) ->
             text = text.str.strip_chars("{}").str.split(",").explode()
         if bare:  # PostgreSQL writes no leading zeros but the one before a point
             text = text.str.strip_prefix("-").str.strip_prefix("0")
-        size, point = text.str.len_bytes(), text.str.find(".", literal=True)
-        counts.append(pl.coalesce(point, size).max().alias(f"{name} whole"))
-        counts.append((size - point - 1).max().alias(f"{name} places"))
+        size = text.str.len_bytes()
+        behind = size - text.str.find(".", literal=True)  # with the point; looked for once: it is most of the work
+        counts.append((size - behind.fill_null(0)).max().alias(f"{name} whole"))
+        counts.append((behind - 1).max().alias(f"{name} places"))
     most = frame.lazy().select(counts).collect().row(0, named=True)
     return {name: Digits(most[f"{name} whole"] or 0, most[f"{name} places"] or 0) for name in numbers}
 
@@ -77,12 +81,33 @@ def exact(dataset: Dataset, digits: Mapping[str, Digits]) -> list[pl.Expr]:
     Names in one text become a list. A column whose numbers need more than 38 digits together stays text: nothing is
     rounded.
     """
-    types = {name: pl.Decimal(MOST_DIGITS, one.places) if one.fit else pl.String() for name, one in digits.items()}
-    decimals = [
-        _cast(name, is_levels, types.get(name, pl.Decimal(MOST_DIGITS, 0)))
-        for name, is_levels in _numbers(dataset).items()
-    ]
-    return decimals + _names(dataset)
+    numbers = _numbers(dataset).items()
+    return [_cast(name, is_levels, _type(digits[name])) for name, is_levels in numbers] + _names(dataset)
+
+
+def widened(dataset: Dataset, digits: Mapping[str, Digits], *, tight: bool = False) -> list[pl.Expr]:
+    """Return the expressions that give columns which are exact already the types that `exact` gives for more digits.
+
+    `tight`: decimals of no more digits than they need, which tells `digits_in` how many these are.
+    """
+    types = {name: (_type(digits[name], tight=tight), is_levels) for name, is_levels in _numbers(dataset).items()}
+    return [pl.col(name).cast(pl.List(kind) if is_levels else kind) for name, (kind, is_levels) in types.items()]
+
+
+def digits_in(schema: Mapping[str, pl.DataType], dataset: Dataset) -> dict[str, Digits]:
+    """Return the digits of columns that are `tight` already, by their types."""
+    kinds = {name: schema[name] for name in _numbers(dataset)}
+    inner = {name: kind.inner if isinstance(kind, pl.List) else kind for name, kind in kinds.items()}
+    return {
+        name: Digits(kind.precision - kind.scale, kind.scale) if isinstance(kind, pl.Decimal) else _TOO_MANY
+        for name, kind in inner.items()
+    }
+
+
+def _type(digits: Digits, *, tight: bool = False) -> pl.DataType:
+    if not digits.fit:
+        return pl.String()
+    return pl.Decimal(max(digits.whole + digits.places, 1) if tight else MOST_DIGITS, digits.places)
 
 
 def as_floats(dataset: Dataset) -> list[pl.Expr]:

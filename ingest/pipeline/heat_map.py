@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
-from sqlalchemy import Select, TextClause, and_, bindparam, func, or_, select, text
+from sqlalchemy import Select, and_, bindparam, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from ingest import providers
@@ -90,16 +90,17 @@ def heat_map(
 ) -> HeatMap:
     """Return the heat-map of these days, of one page of the series that are followed or hold rows of these days.
 
-    Cost: three queries; the ledger's days of the window are read once for all series, and those of the page again.
+    Cost: four queries; the ledger's days of the window are read at most twice for all series, and those of the page
+    again.
     """
     window = {"first": days[0], "last": days[-1], "today": now.astimezone(UTC).date()}
-    every = _matching(wanted, window)
-    count = session.scalar(select(func.count()).select_from(every.subquery())) or 0
     order = (Series.provider, Series.dataset, Series.instrument, Series.interval)
-    shown = session.scalars(every.order_by(*order).offset(offset).limit(limit)).all()
+    every = session.scalars(_matching(wanted, window).order_by(*order)).all()
+    page = every[offset : offset + limit]
+    shown = session.scalars(select(Series).where(Series.id.in_(page)).order_by(*order)).all()
     cells = cells_of(session, shown, days, now)
-    sums = session.execute(_sums(every), window).all()
-    return HeatMap(days, count, [(one, cells[one.id]) for one in shown], Counter({row[0]: row[1] for row in sums}))
+    sums = session.execute(_SUMS, window | {"ids": every}).all()
+    return HeatMap(days, len(every), [(one, cells[one.id]) for one in shown], Counter({row[0]: row[1] for row in sums}))
 
 
 def cells_of(
@@ -130,11 +131,17 @@ _CELLS = text(f"""
     WHERE series_id = ANY(:ids) AND day BETWEEN :first AND :last
 """)
 
+_SUMS = text(f"""
+    SELECT {_STATE}, count(*) FROM ledger JOIN series ON series.id = ledger.series_id
+    WHERE series_id = ANY(:ids) AND day BETWEEN :first AND :last GROUP BY 1
+""")
 
-def _matching(wanted: Filter, window: dict[str, date]) -> Select[Series]:
+
+def _matching(wanted: Filter, window: dict[str, date]) -> Select[int]:
+    """Return the query of the ids of the series that fit."""
     in_window = and_(LedgerDay.series_id == Series.id, LedgerDay.day.between(window["first"], window["last"]))
     holds = select(LedgerDay.series_id).where(in_window, LedgerDay.stored > 0).exists()
-    query = select(Series).where(or_(Series.followed, holds))
+    query = select(Series.id).where(or_(Series.followed, holds))
     if wanted.provider:
         query = query.where(Series.provider == wanted.provider)
     if wanted.dataset:
@@ -147,18 +154,6 @@ def _matching(wanted: Filter, window: dict[str, date]) -> Select[Series]:
         )
         query = query.where(select(LedgerDay.series_id).where(in_window, has_state).exists())
     return query
-
-
-def _sums(every: Select[Series]) -> Any:
-    fitting = every.with_only_columns(Series.id, Series.dataset).subquery("fitting")
-    shown: TextClause = text(_STATE)
-    return (
-        select(shown, func.count())
-        .select_from(LedgerDay)
-        .join(fitting, fitting.c.id == LedgerDay.series_id)
-        .where(LedgerDay.day.between(bindparam("first"), bindparam("last")))
-        .group_by(text("1"))
-    )
 
 
 def _cells(series: Series, days: Sequence[date], known: dict[date, Cell], now: datetime) -> list[Cell]:

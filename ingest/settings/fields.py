@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     tickfarm_dashboard_origins: str | None = None
     #: where alerts go: addresses as Apprise reads them (mailto://, slack://, json://), with commas between them
     tickfarm_alert_urls: SecretStr | None = None
+    #: settled months as files, in the state folder: what long reads of files come from; 0: none are kept
+    tickfarm_export_cache_mb: int = Field(default=1024, ge=0)
     #: what the farm's figures are held against: share of good answers, their latency, requests a second; 0: no target
     tickfarm_target_success: Share = Decimal("0.99")
     tickfarm_target_p95_ms: float = Field(default=100, ge=0)
