@@ -50,19 +50,22 @@ def digits_of(frame: pl.DataFrame, dataset: Dataset) -> dict[str, Digits]:
 
 def _counted(frame: pl.DataFrame, numbers: Mapping[str, bool], *, bare: bool) -> dict[str, Digits]:
     """Count digits; not `bare`: before the point a sign and a zero too, for half of the time."""
-    counts = []
+    found = {}
     for name, is_levels in numbers.items():
-        text = pl.col(name)
+        text = frame[name]
         if is_levels:
             text = text.str.strip_chars("{}").str.split(",").explode()
         if bare:  # PostgreSQL writes no leading zeros but the one before a point
             text = text.str.strip_prefix("-").str.strip_prefix("0")
         size = text.str.len_bytes()
-        behind = size - text.str.find(".", literal=True)  # with the point; looked for once: it is most of the work
-        counts.append((size - behind.fill_null(0)).max().alias(f"{name} whole"))
-        counts.append((behind - 1).max().alias(f"{name} places"))
-    most = frame.lazy().select(counts).collect().row(0, named=True)
-    return {name: Digits(most[f"{name} whole"] or 0, most[f"{name} places"] or 0) for name in numbers}
+        behind = size - text.str.find(".", literal=True)  # the point too; looking for it is most of the work
+        found[name] = Digits(_most(size - behind.fill_null(0)), max(_most(behind) - 1, 0))
+    return found
+
+
+def _most(counts: pl.Series) -> int:
+    most = counts.max()
+    return most if isinstance(most, int) else 0
 
 
 def widest(all_digits: Iterable[Mapping[str, Digits]]) -> dict[str, Digits]:

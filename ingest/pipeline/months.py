@@ -33,7 +33,7 @@ from ingest.market.intervals import SECONDS
 from ingest.market.times import midnight
 from ingest.pipeline.export import Part, write_parquet
 from ingest.pipeline.pages import Asked, frames_of
-from ingest.pipeline.read import Wanted, chunks
+from ingest.pipeline.read import Texts, Wanted, texts
 from ingest.settings import Settings, home
 from models.ledger import SETTLED
 
@@ -154,12 +154,14 @@ def parts_of(
     Months that are whole and settled come from their files, and are kept for who asks next where there is no file yet.
     """
     frames, empty = frames_of(sessions, asked)
-    if files is not None and isinstance(asked, Wanted) and (months := _months(sessions, asked, now)):
+    if not isinstance(asked, Wanted):
+        yield _ahead(frames), empty
+    elif files is not None and (months := _months(sessions, asked, now)):
         with tempfile.TemporaryDirectory(prefix="tickfarm-months-") as folder:
             yield _parts(sessions, asked, months, files, Path(folder), now), empty
         files.make_room(now)
     else:
-        yield _ahead(frames), empty
+        yield (one.frame() for one in _ahead(texts(sessions, asked))), empty
 
 
 def _parts(
@@ -172,13 +174,13 @@ def _parts(
 ) -> Iterator[Part]:
     """Yield months as files, of others than are there already after they are made, and what lies between as frames."""
 
-    def read() -> Iterator[tuple[_Stretch, Part]]:
+    def read() -> Iterator[tuple[_Stretch, Texts | Path]]:
         for stretch in _stretches(asked, months):
             taken = None if stretch.month is None else files.take(stretch.month, folder)
-            yield from ((stretch, one) for one in (chunks(sessions, stretch.wanted) if taken is None else [taken]))
+            yield from ((stretch, one) for one in (texts(sessions, stretch.wanted) if taken is None else [taken]))
 
     for stretch, alike in groupby(_ahead(read()), key=itemgetter(0)):
-        parts = (part for _, part in alike)
+        parts = (part if isinstance(part, Path) else part.frame() for _, part in alike)
         if stretch.month is None:
             yield from parts
             continue
@@ -249,7 +251,7 @@ def _digest(file: Path) -> str:
 
 
 def _ahead(parts: Iterable[_T]) -> Iterator[_T]:
-    """Yield the same while the next one is read: PostgreSQL writes text as long as it takes to count its digits."""
+    """Yield the same while the next one is read: PostgreSQL takes as long for it as we for this one."""
     waiting = iter(parts)
     with ThreadPoolExecutor(1) as reader:
         following = reader.submit(next, waiting, None)

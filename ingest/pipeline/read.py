@@ -145,25 +145,43 @@ def no_rows(dataset: Dataset) -> pl.DataFrame:
 
 
 def chunks(sessions: sessionmaker[Session], wanted: Wanted) -> Iterator[pl.DataFrame]:
-    """Yield the same rows in frames of `chunk_rows` to twice that; the last may be smaller, and no rows are no frame.
+    """Yield the same rows in frames of `chunk_rows` to twice that; the last may be less, and no rows are no frame."""
+    return (one.frame() for one in texts(sessions, wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Rows as PostgreSQL has sent them: CSV, by instrument. So who reads on need not wait for `frame`."""
+
+    dataset: Dataset
+    parts: Sequence[tuple[str, bytes]]
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows."""
+        return pl.concat([_frame(self.dataset, instrument, csv) for instrument, csv in self.parts])
+
+
+def texts(sessions: sessionmaker[Session], wanted: Wanted) -> Iterator[Texts]:
+    """Yield what `chunks` makes frames of.
 
     Each statement goes on behind the last row of the one before and is a transaction of its own, so a reader may take
     as long as it likes between two chunks. No row comes twice, and none that stays as it is is left out.
     """
-    waiting: list[pl.DataFrame] = []
+    waiting, count = list[tuple[str, bytes]](), 0
     for instrument, series_id in wanted.series.items():
-        for frame in _series_chunks(sessions, wanted, instrument, series_id):
-            waiting.append(frame)
-            if sum(one.height for one in waiting) >= wanted.chunk_rows:
-                yield pl.concat(waiting)
-                waiting = []
+        for csv, rows in _series_texts(sessions, wanted, instrument, series_id):
+            waiting.append((instrument, csv))
+            count += rows
+            if count >= wanted.chunk_rows:
+                yield Texts(wanted.dataset, waiting)
+                waiting, count = [], 0
     if waiting:
-        yield pl.concat(waiting)
+        yield Texts(wanted.dataset, waiting)
 
 
-def _series_chunks(
+def _series_texts(
     sessions: sessionmaker[Session], wanted: Wanted, instrument: str, series_id: int
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[tuple[bytes, int]]:
     key = ("ts", *KEY_COLUMNS[wanted.dataset])
     bounds, values = _bounds(wanted, series_id)
     after, left, behind = None, wanted.last, ""
@@ -184,14 +202,18 @@ def _series_chunks(
         with sessions() as session:
             source = _source(wanted, Cut(where, condition, "ASC", size))
             sql = f"SELECT {_selected(wanted.dataset)} FROM {source} ORDER BY {', '.join(key)} LIMIT {size}"
-            csv = _copy(session, sql, values)
-        frame = _frame(wanted.dataset, instrument, csv)
-        if frame.height:
-            yield frame
-        if frame.height < size:
+            csv, rows = _copy(session, sql, values)
+        if rows:
+            yield csv, rows
+        if rows < size:
             return
-        after, behind = frame.select(key).row(-1), ">"
-        left = None if left is None else left - frame.height
+        after, behind = _frame(wanted.dataset, instrument, _last_of(csv)).select(key).row(-1), ">"
+        left = None if left is None else left - rows
+
+
+def _last_of(csv: bytes) -> bytes:
+    """Return at least the last row: where nothing is quoted, a line is one."""
+    return csv if b'"' in csv else csv[csv.rfind(b"\n", 0, -1) + 1 :]
 
 
 def _newest_from(session: Session, wanted: Wanted, bounds: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -223,8 +245,11 @@ def _bounds(wanted: Wanted, series_id: int) -> tuple[str, dict[str, Any]]:
     return bounds, {"series": series_id, "start": wanted.start, "end": wanted.end, "as_of": wanted.as_of}
 
 
-def _copy(session: Session, sql: str, values: Mapping[str, Any]) -> bytes:
-    """Return the statement's rows as CSV. COPY takes no parameters, so the driver writes the values in, quoted."""
+def _copy(session: Session, sql: str, values: Mapping[str, Any]) -> tuple[bytes, int]:
+    """Return the statement's rows as CSV, and how many they are.
+
+    COPY takes no parameters, so the driver writes the values in, quoted.
+    """
     connection = session.connection()
     driver: Any = connection.connection.driver_connection
     buffer = BytesIO()
@@ -232,9 +257,9 @@ def _copy(session: Session, sql: str, values: Mapping[str, Any]) -> bytes:
         with driver.cursor() as cursor:
             statement = cursor.mogrify(f"COPY ({sql}) TO STDOUT (FORMAT csv)", dict(values))
             cursor.copy_expert(statement, buffer)
+            return buffer.getvalue(), cursor.rowcount
     except psycopg2.Error as error:  # past SQLAlchemy, but failing as SQLAlchemy does
         raise DBAPIError.instance(sql, None, error, psycopg2.Error, hide_parameters=True) from error
-    return buffer.getvalue()
 
 
 def _stored_columns(dataset: Dataset) -> tuple[str, ...]:
