@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, groupby
@@ -101,9 +101,9 @@ class MonthFiles:
                 if file.stem.rpartition("-")[2] == _digest(own):
                     return own
                 log.warning("month_file_spoilt", file=file.name)
-                file.unlink(missing_ok=True)
-            except FileNotFoundError:  # another process has made room
-                continue
+                _remove(file)
+            except OSError as error:  # another process has made room, or the file is another user's
+                log.info("month_not_taken", file=file.name, why=error.strerror)
         return None
 
     def keep(self, month: _Month, made: Path) -> None:
@@ -116,27 +116,30 @@ class MonthFiles:
                 copy.flush()
                 os.fsync(copy.fileno())
             for old in self._folder.glob(f"{month.name}*.parquet"):
-                old.unlink(missing_ok=True)
+                _remove(old)
             draft.replace(self._folder / f"{month.name}{month.key}-{_digest(made)}.parquet")
         except OSError as error:
             log.warning("month_not_kept", month=month.name, why=error.strerror)
         finally:
-            draft.unlink(missing_ok=True)
+            _remove(draft)
 
     def make_room(self, now: datetime) -> None:
         """Take away what is more than the folder may hold, and drafts that were left behind."""
         kept = []
         for file in self._folder.glob("*"):
-            try:
+            with suppress(FileNotFoundError):
                 about = file.stat()
-            except FileNotFoundError:
-                continue
-            kept.append((about.st_mtime, about.st_size, file))
+                kept.append((about.st_mtime, about.st_size, file))
         size = 0
         for at, bytes_, file in sorted(kept, reverse=True):
             size += bytes_
             if size > self._most_bytes or (file.suffix == ".draft" and at < now.timestamp() - _DRAFT_S):
-                file.unlink(missing_ok=True)
+                _remove(file)
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # another process has, or may
+        file.unlink()
 
 
 def month_files(config: Settings) -> MonthFiles | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -180,6 +181,24 @@ def test_moments_trade_ids_and_flags_come_back_in_every_form(sessions, tmp_path)
     assert [row["is_final"] for row in found["polars"]] == [row["is_final"] for row in found["json"]] == [True, False]
     assert [row["is_final"] for row in found["csv"]] == ["true", "false"]
     assert [row["observed_at"] for row in found["parquet"]] == [OBSERVED] * 2
+
+
+def test_no_microsecond_is_lost_in_any_century(sessions):
+    dice = random.Random(11)
+    spans = [(1, 1899), (1899, 1901), (1901, 1969), (1969, 1971), (1971, 2040), (2040, 2042), (2042, 9998)]
+    moments = {
+        datetime(dice.randint(first, last), 1, 1, tzinfo=UTC) + dice.random() * timedelta(days=365)
+        for first, last in spans
+        for _ in range(100)
+    }
+    bounds = [datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 2041)]
+    moments |= {bound + n * timedelta(microseconds=1) for bound in bounds for n in (-1, 0, 1)}
+    rows = [
+        row | {"ts": ts, "observed_at": ts}
+        for row, ts in zip(rows_of("news", len(moments)), sorted(moments), strict=True)
+    ]
+    found = stored(sessions, series_with(sessions, "news", rows))
+    assert found["ts"].to_list() == found["observed_at"].to_list() == sorted(moments)
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
