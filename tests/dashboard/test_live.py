@@ -31,6 +31,17 @@ def test_a_change_reaches_an_open_page_by_itself(page, served, changes):
     expect(page.get_by_text("breaker close binance")).to_be_visible(timeout=HEARD_WITHIN_MS)
 
 
+@pytest.mark.parametrize("late", ["htmx", "hx-sse"])
+def test_a_page_is_live_whichever_of_its_scripts_comes_late(page, served, changes, late):
+    def hold(route):
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route(f"**/{late}-*.js", hold)
+    page.goto("/audit")
+    until(lambda: len(changes.listeners) == 1, within_s=15)
+
+
 def test_two_tabs_cost_one_look_and_after_the_last_nobody_looks(page, served, changes):
     page.goto("/audit")
     other = page.context.new_page()
