@@ -53,6 +53,17 @@ def test_what_fits_is_counted_and_the_rest_is_told_when(count, farm):
     assert count(1, pool="another key").count == 1
 
 
+def test_what_is_used_of_several_windows_is_told_in_their_order(count, farm):
+    month = Limit(1_000, 30 * 86_400, "test", resets="UTC")
+    count(7, [DAY, month], now=NOW - timedelta(days=3))
+    count(20, [DAY, month])
+    count(3, [DAY], pool="other")
+    windows = [("x", "other", DAY), ("x", "", month), ("y", "", DAY), ("x", "", DAY)]
+    with farm.context.sessions() as session:
+        assert used_of(session, windows, NOW) == [3, 27, 0, 20]
+        assert used_of(session, [], NOW) == []
+
+
 def test_a_day_that_slides_frees_an_hour_when_all_of_it_is_a_day_old(count):
     count(100, now=NOW)
     almost = datetime(2026, 11, 25, 17, 59, tzinfo=UTC)
