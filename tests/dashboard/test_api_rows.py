@@ -98,6 +98,24 @@ def test_every_form_holds_what_the_table_holds_with_every_digit(client, served, 
     )
 
 
+def test_a_file_is_made_of_kept_months(client, served, series, tmp_path, monkeypatch):
+    monkeypatch.setenv("TICKFARM_HOME", str(tmp_path))
+    sessions, first = served.context.sessions, datetime(2023, 3, 1, tzinfo=UTC)
+    number = add_series(sessions, "LTC-USDT")
+    rows = (row | {"ts": first + at * timedelta(minutes=1)} for at, row in enumerate(rows_of("bars", 4 * 1440)))
+    keep(sessions, "bars", number, rows)
+    with sessions.begin() as session:
+        session.execute(text("UPDATE ledger SET state = 'verified' WHERE series_id = :id"), {"id": number})
+    parquet = pl.read_parquet(io.BytesIO(get(client, "bars", instrument="LTC-USDT", format="parquet").content))
+    assert parquet.height == 4 * 1440
+    [month] = (tmp_path / "months").iterdir()
+    assert month.name.startswith(f"{number}-2023-03-")
+    with sessions.begin() as session:  # past the farm: who reads the table sees it
+        session.execute(text("UPDATE bars SET close = close + 1 WHERE series_id = :id"), {"id": number})
+    arrow = pl.read_ipc(io.BytesIO(get(client, "bars", instrument="LTC-USDT", format="arrow").content))
+    assert arrow.equals(parquet)
+
+
 def _as_csv(value):
     return {True: "true", False: "false"}.get(value, value) if isinstance(value, bool) else str(value or "")
 
